@@ -1,0 +1,143 @@
+#include "cli/log.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A line that grows. Without memory it stays as long as it is. */
+typedef struct line {
+  char  *bytes;
+  size_t len, capacity;
+} line;
+
+static void line_add(line *l, const char *bytes, size_t len) {
+  if (l->len + len > l->capacity) {
+    size_t capacity = 2 * (l->len + len) + 256;
+    char  *grown = realloc(l->bytes, capacity);
+    if (grown == NULL) return;
+    l->bytes = grown;
+    l->capacity = capacity;
+  }
+  memcpy(l->bytes + l->len, bytes, len);
+  l->len += len;
+}
+
+static void line_format(line *l, const char *format, ...) {
+  char    part[128];
+  va_list args;
+  va_start(args, format);
+  int len = vsnprintf(part, sizeof part, format, args);
+  va_end(args);
+  if (len > 0) line_add(l, part, strlen(part));
+}
+
+static void line_write(line *l) {
+  line_add(l, "\n", 1);
+  fwrite(l->bytes, 1, l->len, stderr);
+  free(l->bytes);
+}
+
+/* Bytes of the UTF-8 character at s; 0 = what stands there is none, or is one that could drive a terminal. */
+static size_t printable_utf8(const unsigned char *s) {
+  size_t len = s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : s[0] >= 0xE0 ? 3 : s[0] >= 0xC2 ? 2 : 0;
+  if (s[0] < 0x80) return s[0] >= 0x20 && s[0] != 0x7F;
+  if (s[0] >= 0xF5) return 0;
+  for (size_t i = 1; i < len; i++)
+    if ((s[i] & 0xC0) != 0x80) return 0;     /* stops at the NUL in any case */
+  if (s[0] == 0xC2 && s[1] < 0xA0) return 0; /* C1 controls */
+  if ((s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xF0 && s[1] < 0x90)) return 0; /* longer than need be */
+  if ((s[0] == 0xED && s[1] >= 0xA0) || (s[0] == 0xF4 && s[1] >= 0x90))
+    return 0; /* surrogates; beyond Unicode */
+  return len;
+}
+
+/* Adds text; what is not printable goes through `escape`, one byte at a time. */
+static void line_add_text(line *l, const char *text, void (*escape)(line *l, unsigned char byte)) {
+  const unsigned char *s = (const unsigned char *)text;
+  while (*s != '\0') {
+    size_t len = *s == '"' || *s == '\\' ? 0 : printable_utf8(s);
+    if (len > 0)
+      line_add(l, (const char *)s, len);
+    else
+      escape(l, *s);
+    s += len > 0 ? len : 1;
+  }
+}
+
+static void escape_text(line *l, unsigned char byte) {
+  if (byte == '\n')
+    line_add(l, "\n  ", 3);
+  else if (byte == '\t' || byte == '"' || byte == '\\')
+    line_add(l, (const char *)&byte, 1);
+  else
+    line_format(l, "\\x%02x", byte);
+}
+
+static void escape_json(line *l, unsigned char byte) {
+  if (byte == '\n')
+    line_add(l, "\\n", 2);
+  else if (byte == '\t')
+    line_add(l, "\\t", 2);
+  else if (byte == '"' || byte == '\\')
+    line_format(l, "\\%c", byte);
+  else if (byte < 0x80)
+    line_format(l, "\\u%04x", byte);
+  else
+    line_add(l, "\\ufffd", 6); /* part of no character: JSON has no way to carry it */
+}
+
+static const char *level_name(portico_log_level level) {
+  switch (level) {
+  case PORTICO_LOG_DEBUG: return "debug";
+  case PORTICO_LOG_INFO: return "info";
+  case PORTICO_LOG_WARN: return "warn";
+  case PORTICO_LOG_ERROR: return "error";
+  case PORTICO_LOG_OFF: break;
+  }
+  return "off";
+}
+
+/* Adds the time of day. (gmtime and localtime are not safe while scripts call os.date on other threads.) */
+static void line_add_time(line *l, int64_t unix_ns) {
+  int ms = (int)(unix_ns / 1000000 % 86400000);
+  line_format(l, "%02d:%02d:%02d.%03dZ", ms / 3600000, ms / 60000 % 60, ms / 1000 % 60, ms % 1000);
+}
+
+/* Adds the date: counts 400-year cycles from 1 March of the year 0, so that leap days come last. */
+static void line_add_date(line *l, int64_t unix_ns) {
+  int64_t days = unix_ns / 1000000000 / 86400 + 719468;
+  int64_t cycle = days / 146097;
+  int64_t day = days % 146097;
+  int64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+  day -= 365 * year + year / 4 - year / 100;
+  int64_t month = (5 * day + 2) / 153; /* 0 = March */
+  line_format(l, "%04d-%02d-%02d", (int)(400 * cycle + year + (month >= 10)),
+              (int)(month < 10 ? month + 3 : month - 9), (int)(day - (153 * month + 2) / 5 + 1));
+}
+
+void log_text(const portico_log_record *record, void *arg) {
+  line l = {0};
+  (void)arg;
+  line_add_time(&l, record->unix_ns);
+  line_format(&l, " %-5s ", level_name(record->level));
+  if (record->vm != 0) line_format(&l, "vm %u: ", record->vm);
+  line_add_text(&l, record->text, escape_text);
+  line_write(&l);
+}
+
+void log_json(const portico_log_record *record, void *arg) {
+  line l = {0};
+  (void)arg;
+  line_format(&l, "{\"time\":\"");
+  line_add_date(&l, record->unix_ns);
+  line_format(&l, "T");
+  line_add_time(&l, record->unix_ns);
+  line_format(&l, "\",\"level\":\"%s\"", level_name(record->level));
+  if (record->vm != 0) line_format(&l, ",\"vm\":%u", record->vm);
+  line_format(&l, ",\"message\":\"");
+  line_add_text(&l, record->text, escape_json);
+  line_format(&l, "\"}");
+  line_write(&l);
+}

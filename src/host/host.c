@@ -1,0 +1,170 @@
+/* host.c - opening and closing a host, and asking it. */
+#include "host/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "embedded_modules.h" /* made from lua/ by the build */
+#include "os/clock.h"
+#include "os/stdio.h"
+
+enum { HOST_THREADS_MAX = 4096, HOST_VMS_MAX = 1024, HOST_MEMORY_MIB = 256, HOST_BUDGET_MS = 1000 };
+
+const char *portico_version(void) {
+  return PORTICO_VERSION;
+}
+
+void portico_stdio_binary(void) {
+  os_stdio_binary();
+}
+
+bool host_find_module(const char *name, const char **out_text, size_t *out_len) {
+  for (const embedded_file *f = embedded_modules; f->name != NULL; f++) {
+    if (strcmp(f->name, name) != 0) continue;
+    *out_text = f->text;
+    *out_len = f->len;
+    return true;
+  }
+  return false;
+}
+
+/* ---- errors ---- */
+
+int host_fail(portico_host *h, int err, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  int len = vsnprintf(NULL, 0, format, args);
+  va_end(args);
+  char *text = malloc((size_t)len + 1);
+  if (text != NULL) {
+    va_start(args, format);
+    vsnprintf(text, (size_t)len + 1, format, args);
+    va_end(args);
+  }
+  free(h->last_error);
+  h->last_error = text;
+  return err;
+}
+
+const char *portico_last_error(const portico_host *h) {
+  return h != NULL && h->last_error != NULL ? h->last_error : "";
+}
+
+/* ---- opening ---- */
+
+static void host_lock_log(void *mutex) {
+  os_mutex_lock(mutex);
+}
+
+static void host_unlock_log(void *mutex) {
+  os_mutex_unlock(mutex);
+}
+
+/* Nothing is alive: whoever waits may look whether that is the end. */
+static void host_on_idle(void *arg) {
+  portico_host *h = arg;
+  os_event_set(&h->wake);
+}
+
+/* Fills in defaults. errors: EINVAL */
+static int host_configure(portico_config *c) {
+  if (c->concurrency > HOST_THREADS_MAX || c->workers > HOST_THREADS_MAX || c->vms > HOST_VMS_MAX) return PORTICO_EINVAL;
+  if (c->log_level > PORTICO_LOG_OFF || c->budget_signal < -1) return PORTICO_EINVAL;
+  if (c->concurrency == 0) c->concurrency = os_processors();
+  if (c->workers == 0) c->workers = 2 * c->concurrency;
+  if (c->vms == 0) c->vms = c->concurrency;
+  if (c->memory_bytes == 0) c->memory_bytes = (size_t)HOST_MEMORY_MIB << 20;
+  if (c->budget_ms == 0) c->budget_ms = HOST_BUDGET_MS;
+  return 0;
+}
+
+static int host_open_runtime(portico_host *h) {
+  runtime_options options = {
+      .port = h->port,
+      .log = &h->log,
+      .vms = h->config.vms,
+      .memory_bytes = h->config.memory_bytes,
+      .budget_ns = (int64_t)h->config.budget_ms * OS_NS_PER_MS,
+      .budget_signal = h->config.budget_signal,
+      .find_module = host_find_module,
+      .on_idle = host_on_idle,
+      .arg = h,
+  };
+  return runtime_open(&options, &h->rt);
+}
+
+static void host_init_log(portico_host *h) {
+  os_mutex_init(&h->log_lock);
+  h->log = (logger){
+      .level = h->config.log_level,
+      .fn = h->config.log_fn,
+      .arg = h->config.log_arg,
+      .clock = os_clock_unix_ns,
+      .lock = host_lock_log,
+      .unlock = host_unlock_log,
+      .mutex = &h->log_lock,
+  };
+}
+
+int portico_open(const portico_config *config, portico_host **out_host) {
+  if (config == NULL || out_host == NULL) return PORTICO_EINVAL;
+  portico_host *h = calloc(1, sizeof *h);
+  if (h == NULL) return PORTICO_ENOMEM;
+  h->config = *config;
+  int err = host_configure(&h->config);
+  if (err < 0) goto undo_mem;
+  err = os_sockets_init();
+  if (err < 0) goto undo_mem;
+  err = os_event_init(&h->wake);
+  if (err < 0) goto undo_sockets;
+  host_init_log(h);
+  port_options options = {.backend = h->config.backend, .concurrency = h->config.concurrency, .monitor = true};
+  err = port_open(&options, &h->port);
+  if (err < 0) goto undo_log;
+  err = host_open_runtime(h);
+  if (err < 0) goto undo_port;
+  h->config.backend = port_name(h->port);
+  *out_host = h;
+  return 0;
+undo_port:
+  port_close(h->port, NULL, NULL);
+  port_unref(h->port);
+undo_log:
+  os_mutex_fini(&h->log_lock);
+  os_event_fini(&h->wake);
+undo_sockets:
+  os_sockets_fini();
+undo_mem:
+  free(h);
+  return err;
+}
+
+void portico_close(portico_host *h) {
+  if (h == NULL) return;
+  host_finish(h);
+  runtime_close(h->rt);
+  CHECK(port_close(h->port, NULL, NULL) == 0); /* nothing is alive, so nothing can be queued */
+  port_unref(h->port);
+  host_unload(h);
+  os_mutex_fini(&h->log_lock);
+  os_event_fini(&h->wake);
+  os_sockets_fini();
+  free(h->last_error);
+  free(h);
+}
+
+/* ---- asking ---- */
+
+void portico_get_info(portico_host *h, portico_info *out_info) {
+  *out_info = (portico_info){
+      .backend = h->config.backend,
+      .concurrency = h->config.concurrency,
+      .workers = h->config.workers,
+      .vms = h->config.vms,
+      .connections = atomic_load(&h->rt->connections),
+      .listeners = atomic_load(&h->rt->listeners),
+  };
+}

@@ -1,0 +1,48 @@
+/* host.h - what a portico_host is made of.   Layer: host (private to it). */
+#ifndef PORTICO_HOST_HOST_H
+#define PORTICO_HOST_HOST_H
+#include "vm/runtime.h"
+#include "vm/vm.h"
+
+/* Only ever upwards. Changed by the thread that calls open, load, start, wait and close. */
+typedef enum host_state { HOST_OPEN, HOST_LOADED, HOST_STARTED, HOST_STOPPED } host_state;
+
+struct portico_host {
+  portico_config config; /* defaults filled in */
+  logger         log;
+  os_mutex       log_lock;
+  port          *port;
+  runtime       *rt;
+  _Atomic int    state; /* host_state */
+  char          *last_error; /* NULL = none */
+  /* the script */
+  char  *name, *text;
+  size_t len;
+  int    argc;
+  char **argv;
+  /* the workers */
+  os_thread *workers;
+  unsigned   running; /* threads started */
+  /* set by any thread, read by the one in portico_wait */
+  os_event         wake;
+  _Atomic unsigned interrupts;
+  _Atomic int64_t  interrupt_grace_ms;
+  _Atomic int      held;
+};
+
+/* Keeps words for portico_last_error and returns err. */
+__attribute__((format(printf, 3, 4))) int host_fail(portico_host *h, int err, const char *format, ...);
+
+/* Starts the worker threads. errors: ENOMEM, EAGAIN */
+int host_start_workers(portico_host *h);
+
+/* Ends the program if it runs, waits until nothing is alive, joins the workers. */
+void host_finish(portico_host *h);
+
+/* Frees what load has kept. */
+void host_unload(portico_host *h);
+
+/* A Lua module that comes with the program; see runtime_options. */
+bool host_find_module(const char *name, const char **out_text, size_t *out_len);
+
+#endif

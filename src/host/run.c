@@ -1,0 +1,155 @@
+/* run.c - workers, start, wait, drain, stop. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "host/host.h"
+#include "os/clock.h"
+#include "vm/inbox.h"
+
+/* ---- workers ---- */
+
+/* Packets in, strands on. A packet without a key is the end. */
+static void worker_body(void *arg) {
+  portico_host *h = arg;
+  port_packet   packet;
+  watchdog_join();
+  while (port_get(h->port, &packet, 1, PORT_WAIT_FOREVER) == 1 && packet.key != NULL) {
+    strand_deliver(packet.key, &packet);
+  }
+  watchdog_leave(h->rt->watchdog);
+}
+
+int host_start_workers(portico_host *h) {
+  h->workers = calloc(h->config.workers, sizeof *h->workers);
+  if (h->workers == NULL) return PORTICO_ENOMEM;
+  for (; h->running < h->config.workers; h->running++) {
+    int err = os_thread_start(&h->workers[h->running], worker_body, h);
+    if (err < 0) return err;
+  }
+  return 0;
+}
+
+static void host_join_workers(portico_host *h) {
+  for (unsigned i = 0; i < h->running; i++) {
+    while (port_post(h->port, NULL, NULL, 0) == PORTICO_ENOMEM) os_thread_yield();
+  }
+  for (unsigned i = 0; i < h->running; i++) os_thread_join(&h->workers[i]);
+  free(h->workers);
+  h->workers = NULL;
+  h->running = 0;
+}
+
+void host_finish(portico_host *h) {
+  if (atomic_load(&h->state) == HOST_STOPPED) return;
+  if (h->running == 0) {
+    CHECK(host_start_workers(h) == 0 || h->running > 0); /* what a failed start began still has to be ended */
+  }
+  portico_hold(h, false);
+  runtime_stop(h->rt, 0);
+  while (atomic_load(&h->rt->live) > 0) os_event_wait(&h->wake, -1);
+  host_join_workers(h);
+  atomic_store(&h->state, HOST_STOPPED);
+}
+
+/* ---- start ---- */
+
+static int host_run_main(portico_host *h, vm *v) {
+  char chunk_name[512];
+  snprintf(chunk_name, sizeof chunk_name, "@%s", h->name);
+  int err = vm_load(v, h->text, h->len, chunk_name);
+  if (err == 0) err = vm_run_main(v, h->name, h->argc, (const char *const *)h->argv);
+  if (err == 0) return 0;
+  char *why = vm_take_message(v);
+  host_fail(h, err, "%s", why != NULL ? why : "out of memory");
+  free(why);
+  return err;
+}
+
+/* The first VM runs the script; the others follow if there is something for them to do. */
+static int host_run_all(portico_host *h) {
+  int err = host_run_main(h, h->rt->vms[0]);
+  if (err < 0) return err;
+  bool more = atomic_load(&h->rt->listeners) > 0 || inbox_wanted(h->rt->vms[0]);
+  for (unsigned i = 1; err == 0 && more && !runtime_stopping(h->rt) && i < h->config.vms; i++) {
+    err = host_run_main(h, h->rt->vms[i]);
+  }
+  return err;
+}
+
+int portico_start(portico_host *h) {
+  if (h == NULL) return PORTICO_EINVAL;
+  if (atomic_load(&h->state) != HOST_LOADED) {
+    return host_fail(h, PORTICO_EINVAL, "nothing to start: load a script first, and start once");
+  }
+  runtime_hold(h->rt);
+  int err = host_run_all(h);
+  if (err == 0) runtime_start(h->rt);
+  if (err == 0) {
+    err = host_start_workers(h);
+    if (err < 0) host_fail(h, err, "cannot start %u worker threads: %s", h->config.workers, portico_error_text(err));
+  }
+  runtime_release(h->rt);
+  if (err == 0) atomic_store(&h->state, HOST_STARTED);
+  return err;
+}
+
+/* ---- the end ---- */
+
+static void host_heed_interrupts(portico_host *h, unsigned *seen) {
+  unsigned now = atomic_load(&h->interrupts);
+  if (*seen == 0 && now > 0) {
+    log_write(&h->log, PORTICO_LOG_INFO, 0, "interrupted: draining, once more to stop at once");
+    portico_drain(h, (double)atomic_load(&h->interrupt_grace_ms) / 1000);
+  }
+  if (*seen < 2 && now >= 2) portico_stop(h, 0);
+  *seen = now;
+}
+
+int portico_wait(portico_host *h, int *out_exit_code) {
+  if (h == NULL) return PORTICO_EINVAL;
+  if (atomic_load(&h->state) < HOST_STARTED) return host_fail(h, PORTICO_EINVAL, "not started");
+  unsigned seen = 0;
+  while (atomic_load(&h->state) == HOST_STARTED) {
+    host_heed_interrupts(h, &seen);
+    if (atomic_load(&h->rt->live) == 0) host_finish(h);
+    else os_event_wait(&h->wake, -1);
+  }
+  if (out_exit_code != NULL) *out_exit_code = atomic_load(&h->rt->exit_code);
+  return 0;
+}
+
+int portico_hold(portico_host *h, bool hold) {
+  if (h == NULL) return PORTICO_EINVAL;
+  if (atomic_exchange(&h->held, hold) == (int)hold) return 0;
+  if (hold) runtime_hold(h->rt);
+  else runtime_release(h->rt);
+  return 0;
+}
+
+int portico_post(portico_host *h, const char *topic, const void *data, size_t len) {
+  if (h == NULL || topic == NULL || (data == NULL && len > 0)) return PORTICO_EINVAL;
+  if (atomic_load(&h->state) != HOST_STARTED) return PORTICO_ECLOSED;
+  return inbox_post(h->rt, topic, data, len);
+}
+
+int portico_drain(portico_host *h, double seconds) {
+  if (h == NULL || !(seconds >= 0) || seconds > 1e9) return PORTICO_EINVAL;
+  if (atomic_load(&h->state) != HOST_STARTED) return PORTICO_ECLOSED;
+  runtime_drain(h->rt, os_clock_now() + (int64_t)(seconds * OS_NS_PER_S));
+  return 0;
+}
+
+int portico_stop(portico_host *h, int exit_code) {
+  if (h == NULL) return PORTICO_EINVAL;
+  if (atomic_load(&h->state) != HOST_STARTED) return PORTICO_ECLOSED;
+  runtime_stop(h->rt, exit_code);
+  return 0;
+}
+
+void portico_interrupt(portico_host *h, double grace_seconds) {
+  atomic_store(&h->interrupt_grace_ms, (int64_t)(grace_seconds * 1000));
+  atomic_fetch_add(&h->interrupts, 1);
+  os_event_set(&h->wake);
+}

@@ -1,0 +1,186 @@
+/* portico.h - the only public header: a Lua-scripted network server that you can put into your own program.
+ *
+ *   portico_config config = PORTICO_CONFIG_DEFAULT;
+ *   portico_host *host = NULL;
+ *   int err = portico_open(&config, &host);
+ *   if (err == 0) err = portico_load_file(host, "echo.lua", argc, argv);
+ *   if (err == 0) err = portico_start(host);
+ *   if (err == 0) err = portico_wait(host, &exit_code);
+ *   if (err < 0) fprintf(stderr, "%s\n", portico_last_error(host));
+ *   portico_close(host);
+ *
+ * Results: >= 0 is success, < 0 one of the codes below; outputs are written on success only.
+ * The library keeps no globals (several hosts may live in one process), never exits, never prints, and installs
+ * no handler for a signal that a program could want: see budget_ms for the one real-time signal it may claim. */
+#ifndef PORTICO_H
+#define PORTICO_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PORTICO_VERSION "0.1.0"
+
+/* Every error code, its value and its words. The name (without PORTICO_) is what Lua gets as the third result. */
+#define PORTICO_ERRORS(X)                                                                                            \
+  X(EINVAL, -1, "invalid argument")                                                                                  \
+  X(ENOMEM, -2, "out of memory")                                                                                     \
+  X(ENOBUFS, -3, "the system is out of buffers")                                                                     \
+  X(EMFILE, -4, "out of file descriptors (raise the limit, e.g. ulimit -n)")                                         \
+  X(ECLOSED, -5, "already closed")                                                                                   \
+  X(ECANCELED, -6, "cancelled")                                                                                      \
+  X(ETIMEDOUT, -7, "timed out")                                                                                      \
+  X(ENOTFOUND, -8, "not found")                                                                                      \
+  X(EAGAIN, -9, "nothing to do right now")                                                                           \
+  X(EADDRINUSE, -10, "address already in use")                                                                       \
+  X(EADDRNOTAVAIL, -11, "address not available on this machine")                                                     \
+  X(EACCES, -12, "permission denied")                                                                                \
+  X(EAFNOSUPPORT, -13, "address family not supported on this machine")                                               \
+  X(ECONNREFUSED, -14, "connection refused")                                                                         \
+  X(ECONNRESET, -15, "connection reset by the peer")                                                                 \
+  X(ECONNABORTED, -16, "connection aborted")                                                                         \
+  X(EHOSTUNREACH, -17, "host unreachable")                                                                           \
+  X(ENETUNREACH, -18, "network unreachable")                                                                         \
+  X(ENOTCONN, -19, "not connected")                                                                                  \
+  X(EISCONN, -20, "already connected")                                                                               \
+  X(ESHUTDOWN, -21, "this direction is already shut down")                                                           \
+  X(EPIPE, -22, "the peer reads no more")                                                                            \
+  X(EMSGSIZE, -23, "message too long")                                                                               \
+  X(ENAME, -24, "name not known")                                                                                    \
+  X(ENOTSUP, -25, "not supported here")                                                                              \
+  X(EIO, -26, "input/output error")                                                                                  \
+  X(EBUSY, -27, "busy")                                                                                              \
+  X(ESCRIPT, -28, "error in the script")                                                                             \
+  X(ELIMIT, -29, "limit exceeded")                                                                                   \
+  X(ENOFILE, -30, "no such file")                                                                                    \
+  X(EUNKNOWN, -31, "unexpected error of the operating system")
+
+enum {
+#define PORTICO_ERROR_ENUM(name, value, text) PORTICO_##name = value,
+  PORTICO_ERRORS(PORTICO_ERROR_ENUM)
+#undef PORTICO_ERROR_ENUM
+};
+
+typedef struct portico_host portico_host;
+
+typedef enum portico_log_level {
+  PORTICO_LOG_DEBUG,
+  PORTICO_LOG_INFO,
+  PORTICO_LOG_WARN,
+  PORTICO_LOG_ERROR,
+  PORTICO_LOG_OFF
+} portico_log_level;
+
+/* One log message. text has no trailing new line and may hold several lines (a traceback). */
+typedef struct portico_log_record {
+  portico_log_level level;
+  int64_t           unix_ns; /* wall clock */
+  const char       *text;    /* valid during the call only */
+  unsigned          vm;      /* 1-based; 0 = not from a VM */
+} portico_log_record;
+
+/* Receives log records. Called from any thread, one call at a time per host. It may not call back into the host. */
+typedef void (*portico_log_fn)(const portico_log_record *record, void *arg);
+
+/* What a host is made of. Start from PORTICO_CONFIG_DEFAULT; 0 means "the default" wherever 0 makes no sense. */
+typedef struct portico_config {
+  const char       *backend;      /* "auto", "epoll" (Linux), "iocp" (Windows); NULL = "auto" */
+  unsigned          concurrency;  /* workers that may run at once; 0 = the processors this process may use */
+  unsigned          workers;      /* threads; 0 = 2 x concurrency, for a worker may block */
+  unsigned          vms;          /* Lua states; 0 = concurrency */
+  size_t            memory_bytes; /* cap per VM; 0 = 256 MiB */
+  unsigned          budget_ms;    /* processor time one handler call may take; 0 = 1000. On POSIX systems the call is
+                                     interrupted with the signal below, claimed when a budget is first overrun. */
+  int               budget_signal; /* 0 = SIGRTMAX - 3; -1 = claim none (an overrun is then only logged) */
+  portico_log_level log_level;     /* records below it are not made */
+  portico_log_fn    log_fn;        /* NULL = nobody listens */
+  void             *log_arg;
+} portico_config;
+
+#define PORTICO_CONFIG_DEFAULT {.log_level = PORTICO_LOG_INFO}
+
+/* The version of the library that runs, as "major.minor.patch". Static storage. */
+const char *portico_version(void);
+
+/* Words for an error code, without a full stop; never NULL. Static storage. */
+const char *portico_error_text(int err);
+
+/* The stable name of an error code, such as "ECONNRESET"; never NULL. Static storage. */
+const char *portico_error_name(int err);
+
+/* Makes a host: port, VMs (empty), no threads yet. config may go after the call, the strings in it too.
+ * errors   EINVAL (a number out of range), ENOTSUP (no such backend here), ENOMEM, EMFILE
+ * owns     *out_host is yours until portico_close */
+int portico_open(const portico_config *config, portico_host **out_host);
+
+/* Names the script: it is compiled now and run in every VM by portico_start. args become the script's "..." and
+ * the global table arg (arg[0] is the path). Exactly one load per host, before start.
+ * errors   ENOFILE, EACCES, ESCRIPT (syntax; bytecode is refused), EBUSY (already loaded); portico_last_error says
+ *          which file and line */
+int portico_load_file(portico_host *host, const char *path, int argc, const char *const *argv);
+
+/* As portico_load_file, from memory: name is what messages call it; text[0..len) is copied. */
+int portico_load_string(portico_host *host, const char *name, const char *text, size_t len, int argc,
+                        const char *const *argv);
+
+/* Runs the script's main chunk in the first VM, then in the others if it registered a listener or subscription,
+ * then starts the workers. Once only.
+ * errors   ESCRIPT (the chunk raised: portico_last_error has file:line and traceback), EINVAL (nothing loaded), ENOMEM */
+int portico_start(portico_host *host);
+
+/* Waits until the program has ended: nothing is left that could produce a packet, portico.stop, portico_stop, or a
+ * drain is over. *out_exit_code (may be NULL) is what the script gave portico.stop, else 0. It leaves the host
+ * stopped: only portico_close may follow.
+ * errors   EINVAL (not started) */
+int portico_wait(portico_host *host, int *out_exit_code);
+
+/* Keeps portico_wait from ending by itself while the embedding program still means to post. hold(false) undoes it. */
+int portico_hold(portico_host *host, bool hold);
+
+/* Hands bytes to every VM whose script subscribed to topic (portico.subscribe), in order, each exactly once.
+ * owns     topic (up to 255 bytes) and data are copied
+ * errors   EINVAL, ENOMEM, ECLOSED (not started, or already stopped)
+ * threads  any */
+int portico_post(portico_host *host, const char *topic, const void *data, size_t len);
+
+/* Closes the listeners now and gives the open connections `seconds` to end; what is left then is closed (queued
+ * bytes still leave), and a second later aborted. Does not wait: portico_wait returns when it is over.
+ * threads  any. A second call shortens the time, never lengthens it. */
+int portico_drain(portico_host *host, double seconds);
+
+/* Ends everything at once: connections are aborted, portico_wait returns with exit_code.
+ * threads  any */
+int portico_stop(portico_host *host, int exit_code);
+
+/* For signal handlers: the first call asks for portico_drain(grace_seconds), the second for portico_stop(0).
+ * threads  any, and async-signal-safe. The work is done by the thread in portico_wait. */
+void portico_interrupt(portico_host *host, double grace_seconds);
+
+/* Stops if need be, joins the threads, frees all. host may be NULL. Not from a handler or the log function. */
+void portico_close(portico_host *host);
+
+/* What went wrong last on this host, in words, one line or a traceback; "" if nothing did. Valid until the next
+ * call on the host. host may be NULL (then it explains the last failed portico_open as best it can: ""). */
+const char *portico_last_error(const portico_host *host);
+
+/* What the host is made of, as decided at open. */
+typedef struct portico_info {
+  const char *backend;
+  unsigned    concurrency, workers, vms;
+  size_t      connections, listeners; /* open now */
+} portico_info;
+
+/* Reads the host's shape and counts. threads: any. */
+void portico_get_info(portico_host *host, portico_info *out_info);
+
+/* Makes stdin and stdout of the process carry bytes unchanged (Windows would translate line ends). For programs
+ * whose scripts move data through them; does nothing elsewhere. */
+void portico_stdio_binary(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

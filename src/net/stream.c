@@ -1,0 +1,353 @@
+/* stream.c - the state machine of a connection. */
+#include "net/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "os/clock.h"
+
+enum {
+  STREAM_GATHER_BYTES = 256 * 1024, /* of one send: small enough to see progress */
+  STREAM_DIRECT_BYTES = 8 * 1024,   /* from here on a copy costs more than a system call of its own */
+};
+static const int64_t stream_linger_ns = OS_NS_PER_S; /* for the peer to read what was sent before the close */
+
+/* Waits for the peer's end after a close. Freed by its packet. */
+typedef struct stream_linger {
+  completion timer;
+  stream    *stream;
+} stream_linger;
+
+/* Where stream_connect may still go. */
+typedef struct stream_targets {
+  void (*set)(os_socket socket, void *arg);
+  void    *arg;
+  unsigned count, next;
+  os_addr  to[];
+} stream_targets;
+
+static void stream_on_readable(completion *c);
+static void stream_on_sent(completion *c);
+static void stream_on_connected(completion *c);
+static void stream_connect_next(stream *s, int err);
+
+void stream_init(stream *s, turn *t, const stream_handlers *on, const stream_limits *limits) {
+  *s = (stream){.on = on, .limits = limits, .turn = t, .state = STREAM_CONNECTING};
+}
+
+/* ---- the turn ---- */
+
+static void stream_touch(stream *s) {
+  if (s->dirty) return;
+  s->dirty = true;
+  s->next_dirty = NULL;
+  if (s->turn->dirty != NULL) s->turn->dirty_last->next_dirty = s;
+  else s->turn->dirty = s;
+  s->turn->dirty_last = s;
+}
+
+static void stream_shut(stream *s, bool abort) {
+  s->state = STREAM_CLOSED;
+  if (s->handle != NULL) (abort ? port_handle_abort : port_handle_close)(s->handle);
+  s->handle = NULL;
+  if (s->linger != NULL) port_cancel(&s->linger->timer.op);
+  stream_touch(s);
+}
+
+/* What went wrong below ends the stream. */
+static void stream_break(stream *s, int err) {
+  if (s->state == STREAM_CLOSED) return; /* the first reason counts */
+  s->err = err;
+  stream_shut(s, true);
+}
+
+static void stream_on_linger(completion *c) {
+  stream_linger *l = (stream_linger *)c;
+  stream        *s = l->stream;
+  free(l);
+  s->linger = NULL;
+  if (s->state != STREAM_CLOSED) stream_shut(s, false);
+  stream_touch(s);
+}
+
+/* Everything is sent, the peer may still read it: closing right away could turn unread input into a reset. */
+static void stream_start_linger(stream *s) {
+  stream_linger *l = calloc(1, sizeof *l);
+  int            err = PORTICO_ENOMEM;
+  if (l != NULL) {
+    l->timer.run = stream_on_linger;
+    l->stream = s;
+    err = port_timer(s->turn->port, &l->timer.op, s->turn->key, os_clock_now() + stream_linger_ns);
+  }
+  if (err == 0) {
+    s->linger = l;
+  } else {
+    free(l);
+    stream_shut(s, false);
+  }
+}
+
+/* Hands what waits to the port: at once what the kernel takes, the rest as an operation. */
+static void stream_flush(stream *s) {
+  port_buf bufs[PORT_BUFS_MAX];
+  size_t   bytes;
+  unsigned count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
+  int64_t  sent = port_try_send(s->handle, bufs, count);
+  if (sent > 0) {
+    chunks_drop(&s->out, &s->turn->pool, (size_t)sent);
+    if (s->out.bytes == 0) return;
+    count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
+  }
+  s->send.run = stream_on_sent;
+  int err = sent < 0 && sent != PORTICO_EAGAIN ? (int)sent : port_send(s->handle, &s->send.op, bufs, count);
+  if (err < 0) {
+    stream_break(s, err);
+    return;
+  }
+  s->sending = true;
+  s->sending_bytes = bytes;
+}
+
+/* All went out within the turn although the mark was passed: tell so by a packet of its own, so that a script that
+ * answers on_drain with more cannot keep the strand for itself. */
+static void stream_announce_drained(stream *s) {
+  s->send.run = stream_on_sent;
+  s->sending_bytes = 0;
+  s->sending = port_post(s->turn->port, s->turn->key, &s->send.op, 0) == 0;
+  if (s->sending) return;
+  s->choked = false;
+  if (s->on->on_drain != NULL) s->on->on_drain(s);
+}
+
+static void stream_settle_sent(stream *s) {
+  if (s->fin_wanted && !s->fin_sent) {
+    s->fin_sent = true;
+    int err = port_shutdown_send(s->handle);
+    if (err < 0) stream_break(s, err);
+  }
+  if (s->state == STREAM_CLOSED) return;
+  if (s->ended && s->fin_sent) stream_shut(s, false);
+  else if (s->state == STREAM_CLOSING && s->linger == NULL) stream_start_linger(s);
+  else if (s->choked) stream_announce_drained(s);
+}
+
+static void stream_start_recv(stream *s) {
+  s->recv.run = stream_on_readable;
+  int err = port_recv_ready(s->handle, &s->recv.op);
+  if (err < 0) stream_break(s, err);
+  else s->receiving = true;
+}
+
+/* Does what the turn asked for. */
+static void stream_settle(stream *s) {
+  bool connected = s->state == STREAM_OPEN || s->state == STREAM_CLOSING;
+  if (connected && !s->sending && s->out.bytes > 0) stream_flush(s);
+  connected = connected && s->state != STREAM_CLOSED;
+  if (connected && !s->sending && s->out.bytes == 0) stream_settle_sent(s);
+  connected = connected && s->state != STREAM_CLOSED;
+  bool discard = s->linger != NULL; /* to see the peer's end */
+  bool wanted = !s->ended && (s->state == STREAM_OPEN ? !s->choked : discard);
+  if (connected && wanted && !s->receiving) stream_start_recv(s);
+  if (s->state != STREAM_CLOSED || s->receiving || s->sending || s->linger != NULL || s->dirty) return;
+  chunks_drop(&s->out, &s->turn->pool, s->out.bytes);
+  free(s->targets);
+  s->targets = NULL;
+  s->on->on_close(s, s->err);
+}
+
+void turn_end(turn *t) {
+  while (t->dirty != NULL) {
+    stream *s = t->dirty;
+    t->dirty = s->next_dirty;
+    s->dirty = false;
+    stream_settle(s);
+  }
+}
+
+/* ---- packets ---- */
+
+static void stream_on_readable(completion *c) {
+  stream *s = container_of(c, stream, recv);
+  s->receiving = false;
+  stream_touch(s);
+  if (s->state == STREAM_CLOSED) return;
+  const void *data = NULL;
+  int64_t     n = c->err < 0 ? c->err : port_take(s->handle, &c->op, s->turn->scratch, s->limits->recv_max, &data);
+  if (n > 0) {
+    if (s->state == STREAM_OPEN && s->on->on_data != NULL) s->on->on_data(s, data, (size_t)n);
+  } else if (n == 0) {
+    s->ended = true;
+    if (s->state == STREAM_OPEN && s->on->on_end != NULL) s->on->on_end(s);
+  } else if (n != PORTICO_EAGAIN) {
+    stream_break(s, (int)n);
+  }
+}
+
+static void stream_on_sent(completion *c) {
+  stream *s = container_of(c, stream, send);
+  s->sending = false;
+  stream_touch(s);
+  if (s->state == STREAM_CLOSED) return;
+  if (c->err < 0) {
+    stream_break(s, c->err);
+    return;
+  }
+  chunks_drop(&s->out, &s->turn->pool, s->sending_bytes);
+  if (!s->choked || s->out.bytes > s->limits->send_high / 2) return;
+  s->choked = false;
+  if (s->state == STREAM_OPEN && s->on->on_drain != NULL) s->on->on_drain(s);
+}
+
+/* ---- opening ---- */
+
+static int stream_attach(stream *s, os_socket socket) {
+  port_handle *h;
+  int          err = port_handle_open(socket, PORT_STREAM, &h);
+  if (err < 0) {
+    os_socket_close(socket);
+    return err;
+  }
+  err = port_attach(s->turn->port, h, s->turn->key);
+  if (err < 0) port_handle_close(h);
+  else s->handle = h;
+  return err;
+}
+
+int stream_open(stream *s, os_socket socket) {
+  int err = stream_attach(s, socket);
+  if (err < 0) return err;
+  s->state = STREAM_OPEN;
+  stream_touch(s);
+  return 0;
+}
+
+static int stream_start_connect(stream *s, const os_addr *to) {
+  os_socket socket;
+  int       err = os_socket_open(OS_TCP, to, &socket);
+  if (err < 0) return err;
+  s->targets->set(socket, s->targets->arg);
+  err = stream_attach(s, socket);
+  if (err < 0) return err;
+  s->send.run = stream_on_connected;
+  err = port_connect(s->handle, &s->send.op, to);
+  if (err < 0) {
+    port_handle_close(s->handle);
+    s->handle = NULL;
+  }
+  return err;
+}
+
+/* Tries the addresses that are left; err is why the one before failed. */
+static void stream_connect_next(stream *s, int err) {
+  stream_targets *t = s->targets;
+  while (t->next < t->count) {
+    err = stream_start_connect(s, &t->to[t->next++]);
+    if (err == 0) {
+      s->sending = true;
+      return;
+    }
+  }
+  stream_break(s, err);
+}
+
+static void stream_on_connected(completion *c) {
+  stream *s = container_of(c, stream, send);
+  s->sending = false;
+  stream_touch(s);
+  if (s->state == STREAM_CLOSED) return;
+  if (c->err < 0) {
+    port_handle_close(s->handle);
+    s->handle = NULL;
+    stream_connect_next(s, c->err);
+    return;
+  }
+  s->state = STREAM_OPEN;
+  if (s->on->on_open != NULL) s->on->on_open(s);
+}
+
+int stream_connect(stream *s, const os_addr *to, unsigned count, void (*set)(os_socket socket, void *arg), void *arg) {
+  CHECK(count > 0 && s->targets == NULL);
+  s->targets = malloc(sizeof *s->targets + count * sizeof *to);
+  if (s->targets == NULL) return PORTICO_ENOMEM;
+  *s->targets = (stream_targets){.set = set, .arg = arg, .count = count};
+  memcpy(s->targets->to, to, count * sizeof *to);
+  stream_connect_next(s, PORTICO_EINVAL);
+  return 0;
+}
+
+void stream_fail(stream *s, int err) {
+  CHECK(s->state == STREAM_CONNECTING);
+  stream_break(s, err);
+}
+
+/* ---- what a handler may ask for ---- */
+
+/* Offers queued bytes and data to the kernel in one call, without copying data first.
+ * result   how much of data need not be queued any more; an error ended the stream */
+static int64_t stream_send_direct(stream *s, const void *data, size_t len) {
+  port_buf bufs[PORT_BUFS_MAX];
+  size_t   queued;
+  unsigned count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX - 1, SIZE_MAX, &queued);
+  if (queued != s->out.bytes) return 0;
+  bufs[count] = (port_buf){.data = (void *)data, .len = len};
+  int64_t sent = port_try_send(s->handle, bufs, count + 1);
+  if (sent == PORTICO_EAGAIN) return 0;
+  if (sent < 0) {
+    stream_break(s, (int)sent);
+    return sent;
+  }
+  size_t before = (size_t)sent < queued ? (size_t)sent : queued;
+  chunks_drop(&s->out, &s->turn->pool, before);
+  return sent - (int64_t)before;
+}
+
+int stream_send(stream *s, const void *data, size_t len) {
+  if (s->state == STREAM_CLOSED || s->state == STREAM_CLOSING) return PORTICO_ECLOSED;
+  if (s->fin_wanted) return PORTICO_ESHUTDOWN;
+  if (len > s->limits->send_limit || s->out.bytes > s->limits->send_limit - len) {
+    stream_break(s, PORTICO_ELIMIT);
+    return PORTICO_ELIMIT;
+  }
+  stream_touch(s);
+  if (s->state == STREAM_OPEN && !s->sending && len >= STREAM_DIRECT_BYTES) {
+    int64_t sent = stream_send_direct(s, data, len);
+    if (sent < 0) return 0; /* on_close tells why; to the sender it is as if the bytes were lost on the way */
+    data = (const char *)data + sent;
+    len -= (size_t)sent;
+  }
+  if (len > 0) {
+    int err = chunks_append(&s->out, &s->turn->pool, data, len);
+    if (err < 0) return err;
+  }
+  if (s->out.bytes > s->limits->send_high) s->choked = true;
+  return s->choked ? PORTICO_EAGAIN : 0;
+}
+
+int stream_shutdown(stream *s) {
+  if (s->state == STREAM_CLOSED || s->state == STREAM_CLOSING) return PORTICO_ECLOSED;
+  if (s->fin_wanted) return PORTICO_ESHUTDOWN;
+  s->fin_wanted = true;
+  stream_touch(s);
+  return 0;
+}
+
+int stream_close(stream *s) {
+  if (s->state == STREAM_CLOSED || s->state == STREAM_CLOSING) return PORTICO_ECLOSED;
+  if (s->state == STREAM_CONNECTING) {
+    stream_shut(s, false);
+    return 0;
+  }
+  s->state = STREAM_CLOSING;
+  s->fin_wanted = true;
+  stream_touch(s);
+  return 0;
+}
+
+int stream_abort(stream *s, int err) {
+  if (s->state == STREAM_CLOSED) return PORTICO_ECLOSED;
+  s->err = err;
+  stream_shut(s, true);
+  return 0;
+}

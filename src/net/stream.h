@@ -1,0 +1,101 @@
+/* stream.h - a connected byte stream: receive, send, half-close, close.   Layer: net (may include base, os, port).
+ *
+ * A stream lives on one strand: all calls and callbacks happen there, so it needs no lock. Calls only note what is
+ * wanted; turn_end, after each completion that the strand ran, does it: one gathered send, the half-close, the close,
+ * the next receive. So a callback may do anything to its stream, closing it included.
+ *
+ *   CONNECTING -connected-> OPEN -stream_close-> CLOSING -all sent, peer's end or linger time-> CLOSED -last packet
+ *   back-> on_close, the memory is the owner's again. stream_abort and errors go to CLOSED from anywhere. */
+#ifndef PORTICO_NET_STREAM_H
+#define PORTICO_NET_STREAM_H
+#include "net/chunks.h"
+#include "net/completion.h"
+
+typedef struct stream stream;
+
+enum { STREAM_RECV_MAX = 64 * 1024 }; /* most bytes one on_data gets */
+
+/* What happens on a stream; NULL members are not called. */
+typedef struct stream_handlers {
+  void (*on_open)(stream *s); /* after stream_connect: the connection is there */
+  void (*on_data)(stream *s, const void *data, size_t len);
+  void (*on_end)(stream *s);   /* the peer has finished sending; our side is still open */
+  void (*on_drain)(stream *s); /* a send said "above the mark", and now less than half of it waits */
+  void (*on_close)(stream *s, int err); /* the last call: 0 = orderly. The stream may be freed in it */
+} stream_handlers;
+
+/* Limits, shared by many streams; must outlive them. */
+typedef struct stream_limits {
+  size_t recv_max;   /* most bytes per on_data, 1..STREAM_RECV_MAX */
+  size_t send_high;  /* above it sends answer "later", and nothing is received */
+  size_t send_limit; /* above it the stream is aborted with ELIMIT */
+} stream_limits;
+
+/* What the streams of one strand share. */
+typedef struct turn {
+  port         *port;
+  void         *key; /* of all packets: the strand */
+  unsigned char scratch[STREAM_RECV_MAX];
+  chunk_pool    pool;
+  stream       *dirty, *dirty_last; /* to be settled at the end of the turn */
+} turn;
+
+/* Settles every stream that was touched; callbacks may touch more. Call it after each completion. */
+void turn_end(turn *t);
+
+typedef enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_CLOSING, STREAM_CLOSED } stream_state;
+
+struct stream {
+  completion             recv, send;
+  const stream_handlers *on;
+  const stream_limits   *limits;
+  turn                  *turn;
+  port_handle           *handle; /* NULL when CLOSED, and between two attempts to connect */
+  struct stream_linger  *linger;
+  struct stream_targets *targets; /* addresses still to be tried */
+  stream                *next_dirty;
+  chunks                 out;
+  size_t                 sending_bytes; /* of out, given to the port */
+  int                    err;           /* why it was closed */
+  stream_state           state;
+  bool dirty;      /* in the turn's list */
+  bool receiving;  /* recv is started */
+  bool sending;    /* send is started */
+  bool ended;      /* the peer has finished */
+  bool fin_wanted; /* half-close ours after what is queued */
+  bool fin_sent;
+  bool choked; /* above send_high, and not yet below half of it */
+};
+
+/* Makes a stream in memory of the caller's, in state CONNECTING. */
+void stream_init(stream *s, turn *t, const stream_handlers *on, const stream_limits *limits);
+
+/* Takes over a connected socket and starts to receive at the end of the turn.
+ * errors   ENOMEM, ENOBUFS, EINVAL: the socket is closed, the stream stays as it was (no on_close) */
+int stream_open(stream *s, os_socket socket);
+
+/* Connects to the first of count addresses that answers; set is called for each new socket (options). Then on_open, or
+ * on_close with the last error.
+ * errors   ENOMEM (no callback follows) */
+int stream_connect(stream *s, const os_addr *to, unsigned count, void (*set)(os_socket socket, void *arg), void *arg);
+
+/* Ends a stream that could not even begin to connect: on_close(err) follows at the end of the turn. */
+void stream_fail(stream *s, int err);
+
+/* Queues bytes (copied); they leave in call order, latest at the end of the turn. Allowed while connecting.
+ * result   0; EAGAIN: queued too, but more than send_high waits (on_drain will come); ECLOSED, ESHUTDOWN, ENOMEM: not
+ *          queued; ELIMIT: not queued, the stream is aborted */
+int stream_send(stream *s, const void *data, size_t len);
+
+/* Half-closes our side after what is queued. errors: ECLOSED, ESHUTDOWN (was done before) */
+int stream_shutdown(stream *s);
+
+/* Closes after what is queued was sent; nothing is received any more. The peer gets a second to read it.
+ * errors   ECLOSED (is closing already) */
+int stream_close(stream *s);
+
+/* Closes now: what is queued is dropped, the peer sees a reset, on_close gets err.
+ * errors   ECLOSED */
+int stream_abort(stream *s, int err);
+
+#endif

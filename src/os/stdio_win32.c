@@ -1,0 +1,11 @@
+/* stdio_win32.c - no translation of line ends. */
+#include "os/stdio.h"
+
+#include <fcntl.h>
+#include <io.h>
+#include <stdio.h>
+
+void os_stdio_binary(void) {
+  _setmode(_fileno(stdin), _O_BINARY);
+  _setmode(_fileno(stdout), _O_BINARY);
+}

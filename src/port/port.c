@@ -1,0 +1,231 @@
+/* port.c - the front of the completion port: picks a backend, checks what all of them would check alike, passes on. */
+#include "port/port.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "port/port_backend.h"
+
+static const port_backend *const port_backends[] = {
+#ifdef _WIN32
+    &port_iocp,
+#else
+    &port_epoll,
+#endif
+};
+
+enum { PORT_BACKENDS = sizeof port_backends / sizeof port_backends[0] };
+
+/* ---- the port ---- */
+
+const char *port_backend_name(unsigned index) {
+  return index < PORT_BACKENDS ? port_backends[index]->name : NULL;
+}
+
+static const port_backend *port_backend_find(const char *name) {
+  if (name == NULL || strcmp(name, "auto") == 0) return port_backends[0];
+  for (unsigned i = 0; i < PORT_BACKENDS; i++) {
+    if (strcmp(port_backends[i]->name, name) == 0) return port_backends[i];
+  }
+  return NULL;
+}
+
+int port_open(const port_options *options, port **out_port) {
+  if (options == NULL || out_port == NULL) return PORTICO_EINVAL;
+  const port_backend *backend = port_backend_find(options->backend);
+  if (backend == NULL) return PORTICO_ENOTSUP;
+  port *p;
+  int   err = backend->open(options, &p);
+  if (err < 0) return err;
+  p->backend = backend;
+  atomic_init(&p->refs, 1);
+  *out_port = p;
+  return 0;
+}
+
+size_t port_close(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
+  return p->backend->close(p, on_drop, arg);
+}
+
+void port_ref(port *p) {
+  atomic_fetch_add_explicit(&p->refs, 1, memory_order_relaxed);
+}
+
+void port_unref(port *p) {
+  if (atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) == 1) p->backend->destroy(p);
+}
+
+const char *port_name(const port *p) {
+  return p->backend->name;
+}
+
+unsigned port_caps(const port *p) {
+  return p->backend->caps(p);
+}
+
+unsigned port_concurrency(const port *p) {
+  return p->backend->concurrency(p);
+}
+
+void port_get_stats(port *p, port_stats *out_stats) {
+  p->backend->stats(p, out_stats);
+}
+
+int port_get(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
+  if (max == 0 || out_packets == NULL) return PORTICO_EINVAL;
+  return p->backend->get(p, out_packets, max, timeout_ns);
+}
+
+int port_post(port *p, void *key, port_op *op, uint32_t bytes) {
+  return p->backend->post(p, key, op, bytes);
+}
+
+/* ---- handles ---- */
+
+/* A handle is made before it is known which backend it will be attached to, so it has room for any. */
+static size_t port_handle_bytes(void) {
+  size_t bytes = sizeof(port_handle);
+  for (unsigned i = 0; i < PORT_BACKENDS; i++) {
+    if (port_backends[i]->handle_bytes > bytes) bytes = port_backends[i]->handle_bytes;
+  }
+  return bytes;
+}
+
+int port_handle_open(os_socket s, port_kind kind, port_handle **out_handle) {
+  if (s == OS_SOCKET_NONE || kind > PORT_DATAGRAM || out_handle == NULL) return PORTICO_EINVAL;
+  port_handle *h = calloc(1, port_handle_bytes());
+  if (h == NULL) return PORTICO_ENOMEM;
+  h->socket = s;
+  h->kind = kind;
+  *out_handle = h;
+  return 0;
+}
+
+int port_attach(port *p, port_handle *h, void *key) {
+  if (p == NULL || h == NULL || h->port != NULL) return PORTICO_EINVAL;
+  port_ref(p);
+  h->backend = p->backend;
+  h->port = p;
+  h->key = key;
+  int err = p->backend->attach(p, h);
+  if (err < 0) {
+    h->port = NULL;
+    h->backend = NULL;
+    port_unref(p);
+  }
+  return err;
+}
+
+void port_handle_set_key(port_handle *h, void *key) {
+  h->key = key;
+}
+
+static void port_handle_end(port_handle *h, bool abort) {
+  if (h->port != NULL) {
+    h->backend->handle_close(h, abort);
+    return;
+  }
+  if (abort) os_socket_set_reset_on_close(h->socket);
+  os_socket_close(h->socket);
+  free(h);
+}
+
+void port_handle_close(port_handle *h) {
+  port_handle_end(h, false);
+}
+
+void port_handle_abort(port_handle *h) {
+  port_handle_end(h, true);
+}
+
+os_socket port_handle_socket(const port_handle *h) {
+  return h->socket;
+}
+
+/* ---- operations ---- */
+
+static void port_op_mark(port_op *op, const port_backend *backend) {
+  ((port_op_head *)op)->backend = backend;
+}
+
+/* True if h can start an op of this kind; marks the op as its backend's. */
+static bool port_startable(port_handle *h, port_op *op, port_kind kind) {
+  if (h == NULL || op == NULL || h->port == NULL || h->kind != kind) return false;
+  port_op_mark(op, h->backend);
+  return true;
+}
+
+static bool port_bufs_valid(const port_buf *bufs, unsigned count) {
+  return bufs != NULL && count >= 1 && count <= PORT_BUFS_MAX;
+}
+
+int port_accept(port_handle *h, port_op *op) {
+  if (!port_startable(h, op, PORT_LISTENER)) return PORTICO_EINVAL;
+  return h->backend->accept(h, op);
+}
+
+os_socket port_accepted(port_op *op, os_addr *out_peer) {
+  const port_backend *backend = ((port_op_head *)op)->backend;
+  CHECK(backend != NULL);
+  return backend->accepted(op, out_peer);
+}
+
+int port_connect(port_handle *h, port_op *op, const os_addr *to) {
+  if (to == NULL || to->len == 0 || !port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
+  return h->backend->connect(h, op, to);
+}
+
+int port_recv(port_handle *h, port_op *op, const port_buf *bufs, unsigned count) {
+  if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
+  return h->backend->recv(h, op, bufs, count);
+}
+
+int port_recv_ready(port_handle *h, port_op *op) {
+  if (!port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
+  return h->backend->recv_ready(h, op);
+}
+
+int64_t port_take(port_handle *h, port_op *op, void *scratch, size_t cap, const void **out_data) {
+  return h->backend->take(h, op, scratch, cap, out_data);
+}
+
+int port_send(port_handle *h, port_op *op, const port_buf *bufs, unsigned count) {
+  if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
+  return h->backend->send(h, op, bufs, count);
+}
+
+int64_t port_try_send(port_handle *h, const port_buf *bufs, unsigned count) {
+  return h->backend->try_send(h, bufs, count);
+}
+
+int port_recv_from(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, os_addr *out_from) {
+  if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_DATAGRAM)) return PORTICO_EINVAL;
+  return h->backend->recv_from(h, op, bufs, count, out_from);
+}
+
+int port_send_to(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, const os_addr *to) {
+  if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_DATAGRAM)) return PORTICO_EINVAL;
+  return h->backend->send_to(h, op, bufs, count, to);
+}
+
+int port_shutdown_send(port_handle *h) {
+  if (h->port == NULL || h->kind != PORT_STREAM) return PORTICO_EINVAL;
+  return h->backend->shutdown_send(h);
+}
+
+int port_cancel(port_op *op) {
+  const port_backend *backend = ((port_op_head *)op)->backend;
+  return backend == NULL ? PORTICO_ENOTFOUND : backend->cancel(op);
+}
+
+int port_cancel_all(port_handle *h) {
+  if (h->port == NULL) return PORTICO_EINVAL;
+  return h->backend->cancel_all(h);
+}
+
+int port_timer(port *p, port_op *op, void *key, int64_t due_ns) {
+  if (p == NULL || op == NULL) return PORTICO_EINVAL;
+  port_op_mark(op, p->backend);
+  return p->backend->timer(p, op, key, due_ns);
+}

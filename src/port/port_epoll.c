@@ -1,0 +1,697 @@
+/* port_epoll.c - the completion port over epoll: readiness turned into completions.
+ *
+ * One epoll descriptor, every socket registered once, edge-triggered, for both directions. A handle remembers per
+ * direction whether the kernel may have something (readable, writable); an op is tried when it starts and whenever an
+ * edge comes, and only the first of each direction touches the socket. The worker that polls is the leader of
+ * port_queue.h. A receive without a buffer (recv_ready) leaves the data in the kernel until port_take. */
+#include <assert.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "port/port_queue.h"
+
+enum { EPOLL_EVENTS = 256 };
+
+typedef enum epoll_kind {
+  EPOLL_ACCEPT,
+  EPOLL_RECV,
+  EPOLL_RECV_READY,
+  EPOLL_RECV_FROM,
+  EPOLL_CONNECT,
+  EPOLL_SEND,
+  EPOLL_SEND_TO,
+  EPOLL_TIMER,
+} epoll_kind;
+
+typedef struct epoll_handle epoll_handle;
+
+typedef struct epoll_op epoll_op;
+struct epoll_op {
+  port_op_head  head;
+  queue_timer   ended; /* the packet to come; .heap is used by timers only */
+  union {
+    epoll_handle *handle;
+    port_queue   *queue; /* of a timer */
+  };
+  epoll_op     *next, *prev; /* in its direction of the handle, while pending */
+  _Atomic int   pending;     /* changed under the handle's lock; 0 before the packet is queued */
+  epoll_kind    kind;
+  union {
+    struct {
+      port_buf *bufs; /* &one, or allocated together with the address to send to */
+      port_buf  one;
+      unsigned  count, index; /* bufs[index] is the next to move */
+      uint32_t  done;         /* bytes moved so far */
+      os_addr  *addr;         /* receive-from: where to write; send-to: where to (NULL = connected) */
+    } data;
+    struct {
+      os_socket socket;
+      os_addr   peer;
+    } accepted;
+  };
+};
+static_assert(sizeof(epoll_op) <= sizeof(port_op), "port_op has too little room for an op of epoll");
+static_assert(sizeof(port_buf) == sizeof(struct iovec) && offsetof(port_buf, data) == offsetof(struct iovec, iov_base) &&
+                  offsetof(port_buf, len) == offsetof(struct iovec, iov_len),
+              "arrays of port_buf go to the kernel as they are");
+
+/* Ops of one direction in the order of their start. */
+typedef struct epoll_line {
+  epoll_op *first, *last;
+} epoll_line;
+
+struct epoll_handle {
+  port_handle base;
+  os_mutex    lock;
+  /* under lock */
+  epoll_line recvs, sends;
+  bool       registered; /* with epoll */
+  bool       readable;   /* an edge came since the kernel last said "nothing there" */
+  bool       writable;
+  bool       ended; /* the peer's end, a reset or an error was announced: reading will tell, without another edge */
+  bool       connected;
+  bool       shut; /* our sending side */
+  bool       closing;
+  epoll_handle *next_dead;
+};
+
+typedef struct epoll_port {
+  port       base;
+  port_queue queue;
+  int        epoll, wake; /* descriptors; fixed */
+  _Atomic unsigned   registered;           /* counts; orders what was written to a handle before its first event */
+  os_mutex   lock;
+  epoll_handle      *dead;                 /* under lock: closed, but maybe named by events the leader still holds */
+  struct epoll_event events[EPOLL_EVENTS]; /* the leader's */
+} epoll_port;
+
+static epoll_port *epoll_of(port *p) {
+  return (epoll_port *)p;
+}
+
+static port_queue *epoll_queue(const epoll_handle *h) {
+  return &epoll_of(h->base.port)->queue;
+}
+
+/* ---- ops ---- */
+
+static void line_append(epoll_line *l, epoll_op *op) {
+  op->next = NULL;
+  op->prev = l->last;
+  if (l->last != NULL) l->last->next = op;
+  else l->first = op;
+  l->last = op;
+}
+
+static void line_remove(epoll_line *l, epoll_op *op) {
+  if (op->prev != NULL) op->prev->next = op->next;
+  else l->first = op->next;
+  if (op->next != NULL) op->next->prev = op->prev;
+  else l->last = op->prev;
+}
+
+static epoll_line *epoll_line_of(epoll_handle *h, const epoll_op *op) {
+  bool sends = op->kind == EPOLL_CONNECT || op->kind == EPOLL_SEND || op->kind == EPOLL_SEND_TO;
+  return sends ? &h->sends : &h->recvs;
+}
+
+static void epoll_op_init(epoll_op *op, epoll_handle *h, epoll_kind kind) {
+  op->ended.node = (packet_node){.packet = {.key = h->base.key, .op = (port_op *)op}};
+  op->handle = h;
+  op->kind = kind;
+}
+
+static void epoll_op_use(epoll_op *op, const port_buf *bufs, unsigned count, os_addr *addr) {
+  op->data.bufs = (port_buf *)bufs; /* the caller's array, until the op has to wait */
+  op->data.count = count;
+  op->data.index = 0;
+  op->data.done = 0;
+  op->data.addr = addr;
+}
+
+/* Copies what is the caller's (the array, the address to send to) since the op outlives the call. */
+static int epoll_op_keep(epoll_op *op) {
+  bool to = op->kind == EPOLL_SEND_TO && op->data.addr != NULL;
+  if (op->data.count == 1 && !to) {
+    op->data.one = op->data.bufs[0];
+    op->data.bufs = &op->data.one;
+    return 0;
+  }
+  size_t    bytes = op->data.count * sizeof(port_buf);
+  port_buf *copy = malloc(bytes + sizeof(os_addr));
+  if (copy == NULL) return PORTICO_ENOBUFS;
+  memcpy(copy, op->data.bufs, bytes);
+  if (to) op->data.addr = memcpy((char *)copy + bytes, op->data.addr, sizeof(os_addr));
+  op->data.bufs = copy;
+  return 0;
+}
+
+static bool epoll_has_bufs(const epoll_op *op) {
+  return op->kind != EPOLL_ACCEPT && op->kind != EPOLL_RECV_READY && op->kind != EPOLL_CONNECT;
+}
+
+/* An op that was pending goes from its line to the packets. */
+static void epoll_op_end(epoll_op *op, uint32_t bytes, int err, packet_list *out) {
+  line_remove(epoll_line_of(op->handle, op), op);
+  if (epoll_has_bufs(op) && op->data.bufs != &op->data.one) free(op->data.bufs);
+  op->ended.node.packet.bytes = bytes;
+  op->ended.node.packet.err = err;
+  atomic_store_explicit(&op->pending, 0, memory_order_release);
+  packet_list_append(out, &op->ended.node);
+}
+
+/* ---- trying an op: > 0 or 0 = ended with that many bytes, EAGAIN = has to wait, other errors = ended ---- */
+
+static int64_t epoll_try_accept(epoll_handle *h, epoll_op *op) {
+  int err;
+  /* A peer that went away while it was queued is nobody's error: the next one may be there. */
+  do err = os_socket_accept(h->base.socket, &op->accepted.socket, &op->accepted.peer);
+  while (err == PORTICO_ECONNABORTED);
+  return err;
+}
+
+static int64_t epoll_try_recv(epoll_handle *h, epoll_op *op) {
+  bool          datagram = op->kind == EPOLL_RECV_FROM;
+  os_addr      *from = datagram ? op->data.addr : NULL;
+  struct msghdr msg = {.msg_iov = (struct iovec *)op->data.bufs, .msg_iovlen = op->data.count};
+  if (from != NULL) {
+    msg.msg_name = from->bytes;
+    msg.msg_namelen = sizeof from->bytes;
+  }
+  ssize_t n;
+  do n = recvmsg(h->base.socket, &msg, 0);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) return os_error(errno);
+  if (from != NULL) from->len = msg.msg_namelen;
+  op->data.done = (uint32_t)n;
+  return (msg.msg_flags & MSG_TRUNC) != 0 && datagram ? PORTICO_EMSGSIZE : n;
+}
+
+/* Leaves out n bytes that were sent. */
+static void epoll_op_advance(epoll_op *op, size_t n) {
+  op->data.done += (uint32_t)n;
+  while (op->data.index < op->data.count) {
+    port_buf *b = &op->data.bufs[op->data.index];
+    size_t    part = n < b->len ? n : b->len;
+    b->data = (char *)b->data + part;
+    b->len -= part;
+    n -= part;
+    if (b->len > 0) return;
+    op->data.index++;
+  }
+}
+
+/* Needs an array of our own: it is changed. */
+static int64_t epoll_try_send(epoll_handle *h, epoll_op *op) {
+  while (op->data.index < op->data.count) {
+    struct msghdr msg = {.msg_iov = (struct iovec *)&op->data.bufs[op->data.index],
+                         .msg_iovlen = op->data.count - op->data.index};
+    ssize_t n = sendmsg(h->base.socket, &msg, MSG_NOSIGNAL);
+    if (n >= 0) epoll_op_advance(op, (size_t)n);
+    else if (errno != EINTR) return os_error(errno);
+  }
+  return op->data.done;
+}
+
+static int64_t epoll_try_send_to(epoll_handle *h, epoll_op *op) {
+  const os_addr *to = op->data.addr;
+  struct msghdr  msg = {.msg_iov = (struct iovec *)op->data.bufs, .msg_iovlen = op->data.count};
+  if (to != NULL) {
+    msg.msg_name = (void *)to->bytes;
+    msg.msg_namelen = to->len;
+  }
+  ssize_t n;
+  do n = sendmsg(h->base.socket, &msg, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? os_error(errno) : n;
+}
+
+static int64_t epoll_try_connect(epoll_handle *h) {
+  int err = os_socket_take_error(h->base.socket);
+  if (err < 0) return err;
+  os_addr peer; /* an event from before the connect proves nothing; having a peer does */
+  if (os_socket_peer(h->base.socket, &peer) < 0) return PORTICO_EAGAIN;
+  h->connected = true;
+  return 0;
+}
+
+static int64_t epoll_try(epoll_handle *h, epoll_op *op) {
+  switch (op->kind) {
+  case EPOLL_ACCEPT: return epoll_try_accept(h, op);
+  case EPOLL_RECV:
+  case EPOLL_RECV_FROM: return epoll_try_recv(h, op);
+  case EPOLL_RECV_READY: return 0; /* readable says it all */
+  case EPOLL_CONNECT: return epoll_try_connect(h);
+  case EPOLL_SEND: return epoll_try_send(h, op);
+  case EPOLL_SEND_TO: return epoll_try_send_to(h, op);
+  default: CHECK(!"an op that is on no handle");
+  }
+  return 0;
+}
+
+/* How many bytes had moved when an op ended with `result`. */
+static uint32_t epoll_bytes(const epoll_op *op, int64_t result) {
+  if (result >= 0) return (uint32_t)result;
+  return op->kind == EPOLL_SEND || result == PORTICO_EMSGSIZE ? op->data.done : 0;
+}
+
+/* Tries the ops of a line in order while the kernel may have something for it. */
+static void epoll_line_progress(epoll_handle *h, epoll_line *l, bool *ready, packet_list *out) {
+  while (l->first != NULL && *ready) {
+    epoll_op *op = l->first;
+    int64_t   result = epoll_try(h, op);
+    if (result == PORTICO_EAGAIN) {
+      *ready = false;
+      return;
+    }
+    epoll_op_end(op, epoll_bytes(op, result), result < 0 ? (int)result : 0, out);
+    if (op->kind == EPOLL_RECV_READY) return; /* one tells; the line has no other */
+    /* Out of descriptors: the next accept would fail the same way. What is queued in the kernel will be tried again
+     * when the owner starts its accept anew. */
+    if (op->kind == EPOLL_ACCEPT && result < 0) return;
+  }
+}
+
+/* Starts an op: tries it at once if it is the first of its line, else lets it wait. */
+static int epoll_start(epoll_handle *h, epoll_op *op, epoll_line *l, bool *ready) {
+  port_queue *q = epoll_queue(h);
+  int         err = epoll_has_bufs(op) ? epoll_op_keep(op) : 0;
+  if (err < 0) {
+    os_mutex_unlock(&h->lock);
+    return err;
+  }
+  packet_list ended = {0};
+  port_queue_started(q);
+  atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
+  line_append(l, op);
+  epoll_line_progress(h, l, ready, &ended);
+  os_mutex_unlock(&h->lock);
+  port_queue_complete(q, &ended);
+  return 0;
+}
+
+/* ---- the leader ---- */
+
+static void epoll_bury(epoll_port *p) {
+  os_mutex_lock(&p->lock);
+  epoll_handle *h = p->dead;
+  p->dead = NULL;
+  os_mutex_unlock(&p->lock);
+  while (h != NULL) {
+    epoll_handle *next = h->next_dead;
+    os_mutex_fini(&h->lock);
+    free(h);
+    h = next;
+  }
+}
+
+static void epoll_on_event(epoll_handle *h, uint32_t events, packet_list *out) {
+  const uint32_t end = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+  os_mutex_lock(&h->lock);
+  if (!h->closing) {
+    if ((events & (EPOLLIN | end)) != 0) h->readable = true;
+    if ((events & end) != 0) h->ended = true;
+    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) h->writable = true;
+    epoll_line_progress(h, &h->recvs, &h->readable, out);
+    epoll_line_progress(h, &h->sends, &h->writable, out);
+  }
+  os_mutex_unlock(&h->lock);
+}
+
+static int epoll_wait_until(epoll_port *p, int64_t until_ns) {
+  struct timespec limit = {0};
+  int64_t         left = 0;
+  if (until_ns != INT64_MAX && until_ns != 0) left = until_ns - os_clock_now();
+  if (left > 0) limit = (struct timespec){.tv_sec = left / OS_NS_PER_S, .tv_nsec = left % OS_NS_PER_S};
+  int n = epoll_pwait2(p->epoll, p->events, EPOLL_EVENTS, until_ns == INT64_MAX ? NULL : &limit, NULL);
+  if (n < 0 && errno == ENOSYS) { /* Linux before 5.11: whole milliseconds, rounded up */
+    int64_t ms = (left + OS_NS_PER_MS - 1) / OS_NS_PER_MS;
+    int     wait_ms = until_ns == INT64_MAX ? -1 : left <= 0 ? 0 : ms > INT32_MAX ? INT32_MAX : (int)ms;
+    n = epoll_wait(p->epoll, p->events, EPOLL_EVENTS, wait_ms);
+  }
+  return n;
+}
+
+static void epoll_poll(void *backend, int64_t until_ns, packet_list *out) {
+  epoll_port *p = backend;
+  epoll_bury(p); /* none of them can be in the events to come */
+  int n = epoll_wait_until(p, until_ns);
+  atomic_load_explicit(&p->registered, memory_order_acquire);
+  for (int i = 0; i < n; i++) {
+    if (p->events[i].data.ptr != NULL) epoll_on_event(p->events[i].data.ptr, p->events[i].events, out);
+  }
+}
+
+static void epoll_wake(void *backend) {
+  epoll_port *p = backend;
+  uint64_t    one = 1;
+  /* Edge-triggered and never read: each write is an edge. It cannot fill up in a human lifetime. */
+  ssize_t n = write(p->wake, &one, sizeof one);
+  CHECK(n == sizeof one);
+}
+
+static const port_source epoll_source = {.poll = epoll_poll, .wake = epoll_wake};
+
+/* ---- the port ---- */
+
+static int epoll_open_descriptors(epoll_port *p) {
+  p->epoll = epoll_create1(EPOLL_CLOEXEC);
+  if (p->epoll < 0) return os_error(errno);
+  p->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
+  if (p->wake >= 0 && epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->wake, &ev) == 0) return 0;
+  int err = os_error(errno);
+  if (p->wake >= 0) close(p->wake);
+  close(p->epoll);
+  return err;
+}
+
+static int epoll_port_open(const port_options *options, port **out_port) {
+  epoll_port *p = calloc(1, sizeof *p);
+  if (p == NULL) return PORTICO_ENOMEM;
+  int err = epoll_open_descriptors(p);
+  if (err < 0) goto undo_mem;
+  os_mutex_init(&p->lock);
+  err = port_queue_init(&p->queue, &p->base, options, &epoll_source, p);
+  if (err < 0) goto undo_descriptors;
+  *out_port = &p->base;
+  return 0;
+undo_descriptors:
+  os_mutex_fini(&p->lock);
+  close(p->wake);
+  close(p->epoll);
+undo_mem:
+  free(p);
+  return err;
+}
+
+static size_t epoll_port_close(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
+  return port_queue_close(&epoll_of(p)->queue, on_drop, arg);
+}
+
+static void epoll_port_destroy(port *base) {
+  epoll_port *p = epoll_of(base);
+  epoll_bury(p);
+  port_queue_fini(&p->queue);
+  os_mutex_fini(&p->lock);
+  close(p->wake);
+  close(p->epoll);
+  free(p);
+}
+
+static unsigned epoll_caps(const port *p) {
+  unsigned monitor = ((const epoll_port *)p)->queue.monitor.started ? PORT_CAP_MONITOR : 0;
+  return PORT_CAP_LIFO | PORT_CAP_CONCURRENCY | monitor;
+}
+
+static unsigned epoll_concurrency(const port *p) {
+  return ((const epoll_port *)p)->queue.max;
+}
+
+static int epoll_get(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
+  return port_queue_get(&epoll_of(p)->queue, out_packets, max, timeout_ns);
+}
+
+static int epoll_post(port *p, void *key, port_op *op, uint32_t bytes) {
+  return port_queue_post(&epoll_of(p)->queue, key, op, bytes);
+}
+
+static void epoll_stats(port *p, port_stats *out_stats) {
+  port_queue_stats(&epoll_of(p)->queue, out_stats);
+}
+
+static int epoll_timer(port *p, port_op *base, void *key, int64_t due_ns) {
+  epoll_op *op = (epoll_op *)base;
+  op->kind = EPOLL_TIMER;
+  op->queue = &epoll_of(p)->queue;
+  op->ended = (queue_timer){.node = {.packet = {.key = key, .op = base}}};
+  return port_queue_timer_start(op->queue, &op->ended, due_ns);
+}
+
+/* ---- handles ---- */
+
+static int epoll_register(epoll_handle *h) {
+  atomic_fetch_add_explicit(&epoll_of(h->base.port)->registered, 1, memory_order_release);
+  struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = h};
+  int                how = h->registered ? EPOLL_CTL_MOD : EPOLL_CTL_ADD; /* a change makes the kernel look again */
+  if (epoll_ctl(epoll_of(h->base.port)->epoll, how, h->base.socket, &ev) < 0) {
+    return errno == EEXIST || errno == EPERM ? PORTICO_EINVAL : os_error(errno);
+  }
+  h->registered = true;
+  return 0;
+}
+
+static int epoll_attach(port *p, port_handle *base) {
+  epoll_handle *h = (epoll_handle *)base;
+  if (port_queue_closed(&epoll_of(p)->queue)) return PORTICO_ECLOSED;
+  os_addr peer;
+  os_mutex_init(&h->lock);
+  h->connected = base->kind == PORT_STREAM && os_socket_peer(base->socket, &peer) >= 0;
+  h->writable = base->kind == PORT_DATAGRAM || h->connected;
+  h->readable = base->kind != PORT_STREAM; /* a stream's first edge tells */
+  /* A stream that is not connected would only announce that it hangs; it is registered by its connect. */
+  int err = base->kind == PORT_STREAM && !h->connected ? 0 : epoll_register(h);
+  if (err < 0) os_mutex_fini(&h->lock);
+  return err;
+}
+
+static int epoll_cancel_line(epoll_line *l, packet_list *out) {
+  int n = 0;
+  for (; l->first != NULL; n++) {
+    epoll_op *op = l->first;
+    epoll_op_end(op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
+  }
+  return n;
+}
+
+static void epoll_handle_close(port_handle *base, bool abort) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_port   *p = epoll_of(base->port);
+  packet_list   ended = {0};
+  os_mutex_lock(&h->lock);
+  CHECK(!h->closing);
+  h->closing = true;
+  /* Out of epoll before the number is free for reuse; a descriptor that others share would stay in. */
+  if (h->registered) epoll_ctl(p->epoll, EPOLL_CTL_DEL, base->socket, NULL);
+  if (abort) os_socket_set_reset_on_close(base->socket);
+  os_socket_close(base->socket);
+  epoll_cancel_line(&h->recvs, &ended);
+  epoll_cancel_line(&h->sends, &ended);
+  os_mutex_unlock(&h->lock);
+  port_queue_complete(&p->queue, &ended);
+  os_mutex_lock(&p->lock);
+  h->next_dead = p->dead;
+  p->dead = h;
+  os_mutex_unlock(&p->lock);
+  port_unref(&p->base);
+}
+
+/* ---- starting ops: each takes the handle's lock and leaves it to epoll_start, or gives it back on an error ---- */
+
+/* Locks h if an op may start on it. */
+static int epoll_enter(epoll_handle *h, bool needs_peer) {
+  if (port_queue_closed(epoll_queue(h))) return PORTICO_ECLOSED;
+  os_mutex_lock(&h->lock);
+  CHECK(!h->closing);
+  if (!needs_peer || h->connected) return 0;
+  os_mutex_unlock(&h->lock);
+  return PORTICO_ENOTCONN;
+}
+
+static int epoll_leave(epoll_handle *h, int err) {
+  os_mutex_unlock(&h->lock);
+  return err;
+}
+
+static int epoll_accept(port_handle *base, port_op *base_op) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_op     *op = (epoll_op *)base_op;
+  int           err = epoll_enter(h, false);
+  if (err < 0) return err;
+  epoll_op_init(op, h, EPOLL_ACCEPT);
+  op->accepted.socket = OS_SOCKET_NONE;
+  return epoll_start(h, op, &h->recvs, &h->readable);
+}
+
+static os_socket epoll_accepted(port_op *base_op, os_addr *out_peer) {
+  epoll_op *op = (epoll_op *)base_op;
+  os_socket s = op->accepted.socket;
+  op->accepted.socket = OS_SOCKET_NONE;
+  if (out_peer != NULL) *out_peer = op->accepted.peer;
+  return s;
+}
+
+static int epoll_connect(port_handle *base, port_op *base_op, const os_addr *to) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_op     *op = (epoll_op *)base_op;
+  int           err = epoll_enter(h, false);
+  if (err < 0) return err;
+  if (h->connected || h->sends.first != NULL) return epoll_leave(h, PORTICO_EISCONN);
+  err = os_socket_connect(base->socket, to);
+  if (err < 0 && err != PORTICO_EAGAIN) return epoll_leave(h, err);
+  h->writable = h->readable = h->ended = false;
+  err = epoll_register(h);
+  if (err < 0) return epoll_leave(h, err);
+  epoll_op_init(op, h, EPOLL_CONNECT);
+  h->writable = true; /* it may have succeeded at once */
+  return epoll_start(h, op, &h->sends, &h->writable);
+}
+
+static int epoll_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_op     *op = (epoll_op *)base_op;
+  int           err = epoll_enter(h, true);
+  if (err < 0) return err;
+  epoll_op_init(op, h, EPOLL_RECV);
+  epoll_op_use(op, bufs, count, NULL);
+  h->readable = true; /* the last take may have left something: one try tells */
+  return epoll_start(h, op, &h->recvs, &h->readable);
+}
+
+static int epoll_recv_ready(port_handle *base, port_op *base_op) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_op     *op = (epoll_op *)base_op;
+  int           err = epoll_enter(h, true);
+  if (err < 0) return err;
+  if (h->recvs.first != NULL) return epoll_leave(h, PORTICO_EINVAL);
+  epoll_op_init(op, h, EPOLL_RECV_READY);
+  return epoll_start(h, op, &h->recvs, &h->readable);
+}
+
+static int64_t epoll_take(port_handle *base, port_op *op, void *scratch, size_t cap, const void **out_data) {
+  (void)op;
+  epoll_handle *h = (epoll_handle *)base;
+  os_mutex_lock(&h->lock);
+  CHECK(!h->closing);
+  int64_t n = os_socket_recv(base->socket, scratch, cap);
+  /* A short read has emptied the kernel's buffer, so the next edge tells; but the peer's end, if it was announced, is
+   * still to be read. Edges cannot come in between: they need the lock. */
+  h->readable = n != PORTICO_EAGAIN && (h->ended || n == (int64_t)cap);
+  os_mutex_unlock(&h->lock);
+  if (n > 0) *out_data = scratch;
+  return n;
+}
+
+static int epoll_send(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_op     *op = (epoll_op *)base_op;
+  int           err = epoll_enter(h, true);
+  if (err < 0) return err;
+  if (h->shut) return epoll_leave(h, PORTICO_ESHUTDOWN);
+  epoll_op_init(op, h, EPOLL_SEND);
+  epoll_op_use(op, bufs, count, NULL);
+  return epoll_start(h, op, &h->sends, &h->writable);
+}
+
+static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsigned count) {
+  epoll_handle *h = (epoll_handle *)base;
+  int           err = epoll_enter(h, true);
+  if (err < 0) return err;
+  if (h->shut) return epoll_leave(h, PORTICO_ESHUTDOWN);
+  if (h->sends.first != NULL || !h->writable) return epoll_leave(h, PORTICO_EAGAIN);
+  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
+  ssize_t       n;
+  do n = count == 1 ? send(base->socket, bufs->data, bufs->len, MSG_NOSIGNAL) : sendmsg(base->socket, &msg, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  int64_t result = n < 0 ? os_error(errno) : n;
+  if (result == PORTICO_EAGAIN) h->writable = false;
+  os_mutex_unlock(&h->lock);
+  return result;
+}
+
+static int epoll_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count,
+                           os_addr *out_from) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_op     *op = (epoll_op *)base_op;
+  int           err = epoll_enter(h, false);
+  if (err < 0) return err;
+  epoll_op_init(op, h, EPOLL_RECV_FROM);
+  epoll_op_use(op, bufs, count, out_from);
+  return epoll_start(h, op, &h->recvs, &h->readable);
+}
+
+static int epoll_send_to(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count, const os_addr *to) {
+  epoll_handle *h = (epoll_handle *)base;
+  epoll_op     *op = (epoll_op *)base_op;
+  int           err = epoll_enter(h, false);
+  if (err < 0) return err;
+  epoll_op_init(op, h, EPOLL_SEND_TO);
+  epoll_op_use(op, bufs, count, (os_addr *)to);
+  return epoll_start(h, op, &h->sends, &h->writable);
+}
+
+static int epoll_shutdown_send(port_handle *base) {
+  epoll_handle *h = (epoll_handle *)base;
+  int           err = epoll_enter(h, true);
+  if (err < 0) return err;
+  if (h->shut) return epoll_leave(h, PORTICO_ESHUTDOWN);
+  h->shut = true;
+  return epoll_leave(h, os_socket_shutdown_send(base->socket));
+}
+
+/* ---- cancel ---- */
+
+static int epoll_cancel(port_op *base) {
+  epoll_op *op = (epoll_op *)base;
+  if (op->kind == EPOLL_TIMER) return port_queue_timer_cancel(op->queue, &op->ended);
+  if (!atomic_load_explicit(&op->pending, memory_order_acquire)) return PORTICO_ENOTFOUND;
+  epoll_handle *h = op->handle;
+  packet_list   ended = {0};
+  os_mutex_lock(&h->lock);
+  if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
+    epoll_op_end(op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, &ended);
+  }
+  os_mutex_unlock(&h->lock);
+  if (ended.count == 0) return PORTICO_ENOTFOUND; /* it ended by itself meanwhile */
+  port_queue_complete(epoll_queue(h), &ended);
+  return 0;
+}
+
+static int epoll_cancel_all(port_handle *base) {
+  epoll_handle *h = (epoll_handle *)base;
+  packet_list   ended = {0};
+  os_mutex_lock(&h->lock);
+  int n = epoll_cancel_line(&h->recvs, &ended) + epoll_cancel_line(&h->sends, &ended);
+  os_mutex_unlock(&h->lock);
+  port_queue_complete(epoll_queue(h), &ended);
+  return n;
+}
+
+const port_backend port_epoll = {
+    .name = "epoll",
+    .caps = epoll_caps,
+    .concurrency = epoll_concurrency,
+    .open = epoll_port_open,
+    .close = epoll_port_close,
+    .destroy = epoll_port_destroy,
+    .get = epoll_get,
+    .post = epoll_post,
+    .stats = epoll_stats,
+    .timer = epoll_timer,
+    .handle_bytes = sizeof(epoll_handle),
+    .attach = epoll_attach,
+    .handle_close = epoll_handle_close,
+    .accept = epoll_accept,
+    .accepted = epoll_accepted,
+    .connect = epoll_connect,
+    .recv = epoll_recv,
+    .recv_ready = epoll_recv_ready,
+    .take = epoll_take,
+    .send = epoll_send,
+    .try_send = epoll_try_send_now,
+    .recv_from = epoll_recv_from,
+    .send_to = epoll_send_to,
+    .shutdown_send = epoll_shutdown_send,
+    .cancel = epoll_cancel,
+    .cancel_all = epoll_cancel_all,
+};

@@ -1,0 +1,102 @@
+/* port_monitor.c - notices what nobody says: a worker that sleeps in the middle of a handler, and a source that nobody
+ * polls because the leader has gone to run a long one.
+ *
+ * It ticks only while workers run, and sleeps for good once none does; the next packet taken wakes it. A tick costs a
+ * few microseconds, so at two a millisecond it is lost in the noise. */
+#include "os/clock.h"
+#include "port/port_queue.h"
+
+enum {
+  MONITOR_TICK_NS = 500 * OS_NS_PER_US,    /* while all goes well; a leader missing for a whole one is replaced */
+  MONITOR_SUSPECT_NS = 200 * OS_NS_PER_US, /* while a worker looks blocked */
+  MONITOR_IDLE_TICKS = 8,                  /* quiet ticks before it sleeps for good */
+  MONITOR_ASLEEP_TICKS = 2,                /* sightings before a worker is taken for blocked: not a lock hiccup */
+};
+
+/* What the last tick saw. */
+typedef struct monitor_sight {
+  uint64_t polls, taken;
+  unsigned idle_ticks;
+} monitor_sight;
+
+/* True if the member has not moved and used no processor time since the last tick, and sleeps in the kernel. */
+static bool monitor_sees_asleep_locked(member *m) {
+  if (m->epoch != m->seen_epoch) {
+    m->seen_epoch = m->epoch;
+    m->seen_cpu_ns = -1; /* not worth asking for the time of one that moves */
+    m->seen_asleep = 0;
+    return false;
+  }
+  int64_t cpu_ns = os_thread_cpu_ns(&m->view);
+  bool    still = cpu_ns == m->seen_cpu_ns && cpu_ns >= 0;
+  m->seen_cpu_ns = cpu_ns;
+  m->seen_asleep = still && os_thread_asleep(&m->view) ? m->seen_asleep + 1 : 0;
+  return still;
+}
+
+/* Looks at every running worker while the gate is full. True if one may be blocked. */
+static bool monitor_find_blocked_locked(port_queue *q) {
+  bool suspect = false;
+  for (member *m = q->members; m != NULL; m = m->next) {
+    if (m->state == MEMBER_PRESUMED) {
+      /* It woke up and runs on: it counts again, even beyond the concurrency value. */
+      if (!os_thread_asleep(&m->view)) port_queue_move_locked(q, m, MEMBER_ACTIVE);
+    } else if (m->state == MEMBER_ACTIVE && monitor_sees_asleep_locked(m)) {
+      suspect = true;
+      if (m->seen_asleep >= MONITOR_ASLEEP_TICKS) port_queue_move_locked(q, m, MEMBER_PRESUMED);
+    }
+  }
+  return suspect;
+}
+
+/* One look. Gives the lock back. result: how long to sleep, -1 = until a packet is taken */
+static int64_t monitor_tick_and_unlock(port_queue *q, monitor_sight *last) {
+  bool quiet = q->active == 0 && q->taken == last->taken;
+  bool unpolled = q->leader == NULL && q->polls == last->polls;
+  last->idle_ticks = quiet ? last->idle_ticks + 1 : 0;
+  last->polls = q->polls;
+  last->taken = q->taken;
+  if (last->idle_ticks >= MONITOR_IDLE_TICKS) {
+    q->monitor.parked = true;
+    os_mutex_unlock(&q->lock);
+    return -1;
+  }
+  /* Somebody could run, but the gate is full, and there are packets or there may be: is it full of sleepers? */
+  bool full = q->active >= q->max && q->waiting > 0 && (q->queued > 0 || unpolled);
+  bool suspect = full && monitor_find_blocked_locked(q);
+  /* While the gate is full of running workers nobody else needs to poll. */
+  port_queue_unlock_and_serve(q, unpolled && q->active < q->max);
+  return suspect ? MONITOR_SUSPECT_NS : MONITOR_TICK_NS;
+}
+
+static void monitor_body(void *arg) {
+  port_queue   *q = arg;
+  monitor_sight last = {0};
+  int64_t       sleep_ns = MONITOR_TICK_NS;
+  for (;;) {
+    os_event_wait(&q->monitor.event, sleep_ns);
+    os_mutex_lock(&q->lock);
+    if (q->monitor.stop) break;
+    sleep_ns = monitor_tick_and_unlock(q, &last);
+  }
+  os_mutex_unlock(&q->lock);
+}
+
+int port_monitor_start(port_queue *q) {
+  int err = os_event_init(&q->monitor.event);
+  if (err < 0) return err;
+  err = os_thread_start(&q->monitor.thread, monitor_body, q);
+  if (err < 0) os_event_fini(&q->monitor.event);
+  else q->monitor.started = true;
+  return err;
+}
+
+void port_monitor_stop(port_queue *q) {
+  if (!q->monitor.started) return;
+  os_mutex_lock(&q->lock);
+  q->monitor.stop = true;
+  os_mutex_unlock(&q->lock);
+  os_event_set(&q->monitor.event);
+  os_thread_join(&q->monitor.thread);
+  os_event_fini(&q->monitor.event);
+}

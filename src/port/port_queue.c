@@ -1,0 +1,446 @@
+/* port_queue.c - FIFO packets, LIFO workers, concurrency gate: the kernel's algorithm, in user space.
+ *
+ * The one lock is held for a few instructions at a time; events are set and the source is woken after it was given
+ * back. A waiter is released by giving it its packet ("handed"), so that nobody can take it away on the way. */
+#include "port/port_queue.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "os/clock.h"
+
+enum {
+  QUEUE_POLL_EVERY = 61, /* after so many packets the source gets a look in, though packets are left */
+  QUEUE_SPARES = 64,
+};
+
+/* ---- the calling thread ---- */
+
+static _Thread_local member self;
+static pthread_key_t        self_key; /* its destructor is how a thread's exit is noticed */
+static pthread_once_t       self_once = PTHREAD_ONCE_INIT;
+
+static void member_leave(member *m);
+
+static void member_at_exit(void *arg) {
+  member *m = arg;
+  if (m->queue != NULL) member_leave(m);
+}
+
+static void self_key_make(void) {
+  CHECK(pthread_key_create(&self_key, member_at_exit) == 0);
+}
+
+static void member_join(member *m, port_queue *q) {
+  pthread_once(&self_once, self_key_make);
+  pthread_setspecific(self_key, m);
+  os_event_init(&m->event);
+  os_thread_view_open(&m->view);
+  port_ref(q->port);
+  m->queue = q;
+  m->state = MEMBER_OUT;
+  os_mutex_lock(&q->lock);
+  m->next = q->members;
+  m->prev = NULL;
+  if (q->members != NULL) q->members->prev = m;
+  q->members = m;
+  os_mutex_unlock(&q->lock);
+}
+
+static void member_leave(member *m) {
+  port_queue *q = m->queue;
+  os_mutex_lock(&q->lock);
+  port_queue_move_locked(q, m, MEMBER_OUT);
+  if (m->next != NULL) m->next->prev = m->prev;
+  if (m->prev != NULL) m->prev->next = m->next;
+  else q->members = m->next;
+  port_queue_unlock_and_serve(q, true);
+  os_thread_view_close(&m->view);
+  os_event_fini(&m->event);
+  m->queue = NULL;
+  m->brackets = 0;
+  port_unref(q->port);
+}
+
+void port_queue_move_locked(port_queue *q, member *m, member_state state) {
+  if (m->state == MEMBER_ACTIVE) q->active--;
+  if (state == MEMBER_ACTIVE) q->active++;
+  m->state = state;
+  m->epoch++;
+}
+
+/* ---- lists ---- */
+
+void packet_list_append(packet_list *l, packet_node *n) {
+  n->next = NULL;
+  if (l->last != NULL) l->last->next = n;
+  else l->first = n;
+  l->last = n;
+  l->count++;
+}
+
+static void queue_append_locked(port_queue *q, packet_list *l) {
+  if (l->count == 0) return;
+  if (q->last != NULL) q->last->next = l->first;
+  else q->first = l->first;
+  q->last = l->last;
+  q->queued += l->count;
+  *l = (packet_list){0};
+}
+
+static packet_node *queue_pop_locked(port_queue *q) {
+  packet_node *n = q->first;
+  q->first = n->next;
+  if (q->first == NULL) q->last = NULL;
+  q->queued--;
+  return n;
+}
+
+static void stack_push_locked(port_queue *q, member *m) {
+  m->older = q->newest;
+  m->newer = NULL;
+  if (q->newest != NULL) q->newest->newer = m;
+  q->newest = m;
+  m->parked = true;
+}
+
+static void stack_remove_locked(port_queue *q, member *m) {
+  if (m->newer != NULL) m->newer->older = m->older;
+  else q->newest = m->older;
+  if (m->older != NULL) m->older->newer = m->newer;
+  m->parked = false;
+}
+
+/* ---- handing out ---- */
+
+/* The waiter that began to wait last, parked or leader; NULL if there is none to be had. */
+static member *queue_newest_waiter_locked(port_queue *q) {
+  member *leader = q->leader != NULL && q->leader->handed == NULL ? q->leader : NULL;
+  if (leader == NULL) return q->newest;
+  return q->newest != NULL && q->newest->since > leader->since ? q->newest : leader;
+}
+
+/* Takes a waiter off the stack and notes that it is to be woken. */
+static void queue_release_locked(port_queue *q, member *m, member **wake) {
+  if (m->parked) stack_remove_locked(q, m);
+  m->wake_next = *wake;
+  *wake = m;
+}
+
+void port_queue_unlock_and_serve(port_queue *q, bool promote) {
+  member *wake = NULL;
+  member *leader = NULL;
+  while (q->queued > 0 && q->active < q->max) {
+    member *m = queue_newest_waiter_locked(q);
+    if (m == NULL) break;
+    m->handed = queue_pop_locked(q);
+    port_queue_move_locked(q, m, MEMBER_ACTIVE);
+    if (m == q->leader) leader = m;
+    else queue_release_locked(q, m, &wake);
+  }
+  if (promote && q->leader == NULL && q->newest != NULL) queue_release_locked(q, q->newest, &wake);
+  os_mutex_unlock(&q->lock);
+  if (leader != NULL) q->source->wake(q->backend);
+  while (wake != NULL) {
+    member *m = wake;
+    wake = m->wake_next; /* before the set: the thread may be gone after it */
+    os_event_set(&m->event);
+  }
+}
+
+void port_queue_complete(port_queue *q, packet_list *l) {
+  if (l->count == 0) return;
+  atomic_fetch_sub_explicit(&q->pending, l->count, memory_order_relaxed);
+  os_mutex_lock(&q->lock);
+  if (q->closed) *l = (packet_list){0};
+  else queue_append_locked(q, l);
+  port_queue_unlock_and_serve(q, false);
+}
+
+void port_queue_started(port_queue *q) {
+  atomic_fetch_add_explicit(&q->pending, 1, memory_order_relaxed);
+}
+
+/* ---- posts ---- */
+
+static packet_node *queue_node_locked(port_queue *q) {
+  packet_node *n = q->spare;
+  if (n == NULL) return malloc(sizeof *n);
+  q->spare = n->next;
+  q->spares--;
+  return n;
+}
+
+/* A packet has been copied out; the memory of a post goes back. */
+static void queue_recycle_locked(port_queue *q, packet_node *n) {
+  if (!n->posted) return;
+  if (q->spares == QUEUE_SPARES) {
+    free(n);
+    return;
+  }
+  n->next = q->spare;
+  q->spare = n;
+  q->spares++;
+}
+
+int port_queue_post(port_queue *q, void *key, port_op *op, uint32_t bytes) {
+  os_mutex_lock(&q->lock);
+  /* A worker that was taken for blocked and posts is running after all. */
+  if (self.queue == q && self.state == MEMBER_PRESUMED) port_queue_move_locked(q, &self, MEMBER_ACTIVE);
+  packet_node *n = q->closed ? NULL : queue_node_locked(q);
+  if (n == NULL) {
+    bool closed = q->closed;
+    os_mutex_unlock(&q->lock);
+    return closed ? PORTICO_ECLOSED : PORTICO_ENOMEM;
+  }
+  *n = (packet_node){.packet = {.key = key, .op = op, .bytes = bytes}, .posted = true};
+  packet_list l = {0};
+  packet_list_append(&l, n);
+  queue_append_locked(q, &l);
+  port_queue_unlock_and_serve(q, false);
+  return 0;
+}
+
+/* ---- timers ---- */
+
+int port_queue_timer_start(port_queue *q, queue_timer *t, int64_t due_ns) {
+  os_mutex_lock(&q->lock);
+  int err = q->closed ? PORTICO_ECLOSED : heap_insert(&q->timers, &t->heap, due_ns);
+  bool wake = err == 0 && q->leader != NULL && due_ns < q->leader_until_ns;
+  if (wake) q->leader_until_ns = due_ns; /* woken once is enough */
+  if (err == 0) port_queue_started(q);
+  os_mutex_unlock(&q->lock);
+  if (wake) q->source->wake(q->backend);
+  return err;
+}
+
+int port_queue_timer_cancel(port_queue *q, queue_timer *t) {
+  os_mutex_lock(&q->lock);
+  if (t->heap.index == 0) {
+    os_mutex_unlock(&q->lock);
+    return PORTICO_ENOTFOUND;
+  }
+  heap_remove(&q->timers, &t->heap);
+  os_mutex_unlock(&q->lock);
+  t->node.packet.err = PORTICO_ECANCELED;
+  packet_list l = {0};
+  packet_list_append(&l, &t->node);
+  port_queue_complete(q, &l);
+  return 0;
+}
+
+static void queue_ring_timers_locked(port_queue *q) {
+  heap_node *first = heap_first(&q->timers);
+  if (first == NULL) return;
+  packet_list due = {0};
+  int64_t     now = os_clock_now();
+  for (; first != NULL && first->due <= now; first = heap_first(&q->timers)) {
+    heap_remove(&q->timers, first);
+    packet_list_append(&due, &container_of(first, queue_timer, heap)->node);
+  }
+  atomic_fetch_sub_explicit(&q->pending, due.count, memory_order_relaxed);
+  queue_append_locked(q, &due);
+}
+
+/* ---- get ---- */
+
+/* Fills out_packets, the handed packet first. The lock is given back. */
+static int queue_take_and_unlock(port_queue *q, member *m, port_packet *out_packets, unsigned max) {
+  unsigned n = 0;
+  if (m->handed != NULL) {
+    out_packets[n++] = m->handed->packet;
+    queue_recycle_locked(q, m->handed);
+    m->handed = NULL;
+  } else {
+    port_queue_move_locked(q, m, MEMBER_ACTIVE);
+  }
+  while (n < max && q->queued > 0) {
+    packet_node *node = queue_pop_locked(q);
+    out_packets[n++] = node->packet;
+    queue_recycle_locked(q, node);
+  }
+  q->taken += n;
+  q->taken_unpolled += n;
+  if (q->monitor.parked) {
+    q->monitor.parked = false;
+    os_event_set(&q->monitor.event);
+  }
+  bool promote = q->leader == NULL && q->newest != NULL && !q->monitor.started; /* else the monitor does it in time */
+  if (promote || (q->queued > 0 && q->active < q->max)) port_queue_unlock_and_serve(q, promote);
+  else os_mutex_unlock(&q->lock);
+  return (int)n;
+}
+
+/* Polls the source as the leader. Afterwards the lock is held again. */
+static void queue_poll_locked(port_queue *q, member *m, int64_t until_ns) {
+  heap_node *timer = heap_first(&q->timers);
+  if (timer != NULL && timer->due < until_ns) until_ns = timer->due;
+  q->leader = m;
+  q->leader_until_ns = until_ns;
+  q->waiting++;
+  os_mutex_unlock(&q->lock);
+  packet_list ended = {0};
+  q->source->poll(q->backend, until_ns, &ended);
+  os_mutex_lock(&q->lock);
+  q->waiting--;
+  q->leader = NULL;
+  q->polls++;
+  q->taken_unpolled = 0;
+  atomic_fetch_sub_explicit(&q->pending, ended.count, memory_order_relaxed);
+  if (q->closed) return;
+  queue_append_locked(q, &ended);
+  queue_ring_timers_locked(q);
+}
+
+/* Sleeps until handed a packet, promoted, released or until_ns. Afterwards the lock is held again. */
+static void queue_park_locked(port_queue *q, member *m, int64_t until_ns) {
+  stack_push_locked(q, m);
+  q->waiting++;
+  os_mutex_unlock(&q->lock);
+  int64_t left = until_ns == INT64_MAX ? -1 : until_ns - os_clock_now();
+  bool    set = os_event_wait(&m->event, until_ns == INT64_MAX || left > 0 ? left : 0);
+  os_mutex_lock(&q->lock);
+  if (m->parked) {
+    stack_remove_locked(q, m);
+  } else if (!set) {
+    /* Somebody took us off the stack just now and is about to set the event; it must not do so later on. */
+    os_mutex_unlock(&q->lock);
+    os_event_wait(&m->event, -1);
+    os_mutex_lock(&q->lock);
+  }
+  q->waiting--;
+}
+
+static int queue_expire_and_unlock(port_queue *q, member *m) {
+  port_queue_move_locked(q, m, MEMBER_ACTIVE); /* the kernel counts a thread whose wait timed out, too */
+  os_mutex_unlock(&q->lock);
+  return PORTICO_ETIMEDOUT;
+}
+
+int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
+  member *m = &self;
+  if (m->queue != q) {
+    if (m->queue != NULL) member_leave(m);
+    member_join(m, q);
+  }
+  int64_t until_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns == 0 ? 0 : os_clock_now() + timeout_ns;
+  bool    polled = false;
+  os_mutex_lock(&q->lock);
+  port_queue_move_locked(q, m, MEMBER_OUT);
+  m->since = ++q->waits;
+  for (;;) {
+    if (m->handed != NULL) return queue_take_and_unlock(q, m, out_packets, max);
+    if (q->closed) break;
+    bool open = q->active < q->max;
+    bool starved = q->taken_unpolled >= QUEUE_POLL_EVERY && q->leader == NULL;
+    if (open && q->queued > 0 && !starved) return queue_take_and_unlock(q, m, out_packets, max);
+    if (until_ns != INT64_MAX && (timeout_ns == 0 ? polled || q->leader != NULL || !open : os_clock_now() >= until_ns)) {
+      return queue_expire_and_unlock(q, m);
+    }
+    /* With packets waiting that only the gate holds back there is no use in more of them. */
+    if (q->leader == NULL && (open || q->queued == 0)) {
+      queue_poll_locked(q, m, open && q->queued > 0 ? 0 : until_ns);
+      polled = true;
+    } else {
+      queue_park_locked(q, m, until_ns);
+    }
+  }
+  os_mutex_unlock(&q->lock);
+  member_leave(m);
+  return PORTICO_ECLOSED;
+}
+
+/* ---- brackets ---- */
+
+void port_block_enter(void) {
+  member *m = &self;
+  if (m->queue == NULL || m->brackets++ > 0) return;
+  port_queue *q = m->queue;
+  os_mutex_lock(&q->lock);
+  if (m->state == MEMBER_ACTIVE || m->state == MEMBER_PRESUMED) port_queue_move_locked(q, m, MEMBER_BLOCKED);
+  port_queue_unlock_and_serve(q, true);
+}
+
+void port_block_leave(void) {
+  member *m = &self;
+  if (m->queue == NULL || m->brackets == 0 || --m->brackets > 0) return;
+  port_queue *q = m->queue;
+  os_mutex_lock(&q->lock);
+  if (m->state == MEMBER_BLOCKED) port_queue_move_locked(q, m, MEMBER_ACTIVE);
+  os_mutex_unlock(&q->lock);
+}
+
+/* ---- life cycle ---- */
+
+int port_queue_init(port_queue *q, port *p, const port_options *options, const port_source *source, void *backend) {
+  *q = (port_queue){.source = source, .backend = backend, .port = p};
+  q->max = options->concurrency == 0 ? os_processors() : options->concurrency;
+  os_mutex_init(&q->lock);
+  int err = options->monitor ? port_monitor_start(q) : 0;
+  if (err < 0) os_mutex_fini(&q->lock);
+  return err;
+}
+
+size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
+  os_mutex_lock(&q->lock);
+  if (q->closed) {
+    os_mutex_unlock(&q->lock);
+    return 0;
+  }
+  q->closed = true;
+  packet_list dropped = {.first = q->first, .last = q->last, .count = q->queued};
+  q->first = q->last = NULL;
+  q->queued = 0;
+  for (heap_node *t = heap_first(&q->timers); t != NULL; t = heap_first(&q->timers)) {
+    heap_remove(&q->timers, t);
+    packet_node *n = &container_of(t, queue_timer, heap)->node;
+    n->packet.err = PORTICO_ECANCELED;
+    packet_list_append(&dropped, n);
+    atomic_fetch_sub_explicit(&q->pending, 1, memory_order_relaxed);
+  }
+  member *wake = NULL;
+  while (q->newest != NULL) queue_release_locked(q, q->newest, &wake);
+  os_mutex_unlock(&q->lock);
+  q->source->wake(q->backend);
+  while (wake != NULL) {
+    member *m = wake;
+    wake = m->wake_next;
+    os_event_set(&m->event);
+  }
+  port_monitor_stop(q);
+  for (packet_node *n = dropped.first; n != NULL;) {
+    packet_node *next = n->next;
+    bool         posted = n->posted; /* on_drop may free the op that a node lives in */
+    if (on_drop != NULL) on_drop(&n->packet, arg);
+    if (posted) free(n);
+    n = next;
+  }
+  return dropped.count;
+}
+
+bool port_queue_closed(port_queue *q) {
+  return atomic_load_explicit(&q->closed, memory_order_relaxed);
+}
+
+void port_queue_fini(port_queue *q) {
+  CHECK(q->closed && q->members == NULL);
+  while (q->spare != NULL) {
+    packet_node *n = q->spare;
+    q->spare = n->next;
+    free(n);
+  }
+  heap_fini(&q->timers);
+  os_mutex_fini(&q->lock);
+}
+
+void port_queue_stats(port_queue *q, port_stats *out_stats) {
+  os_mutex_lock(&q->lock);
+  *out_stats = (port_stats){.queued = q->queued,
+                            .waiting = q->waiting,
+                            .active = q->active,
+                            .pending = atomic_load_explicit(&q->pending, memory_order_relaxed)};
+  os_mutex_unlock(&q->lock);
+}

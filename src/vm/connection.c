@@ -1,0 +1,467 @@
+/* connection.c - what a script can do with a connection, and what a connection does to a script.
+ *
+ * Lua holds a userdata with a slot id; the C side may be gone, then every method answers "closed". The objects of live
+ * connections are kept in the table at VM_OBJECTS, by slot index, so that each event finds the same object quickly. */
+#include "vm/connection.h"
+
+#include <lauxlib.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "vm/server.h"
+
+enum { CONNECTION_RESOLVED_MAX = 8 };
+
+static const char connection_type[] = "portico.Connection";
+
+typedef struct connection {
+  stream    stream;
+  vm       *vm;
+  handlers *handlers;
+  server   *from;   /* until it is opened: who accepted it */
+  os_socket socket; /* until then */
+  slot_id   id;
+  os_addr   peer, own;
+} connection;
+
+static connection *connection_of(stream *s) {
+  return container_of(s, connection, stream);
+}
+
+static int connection_place(slot_id id) {
+  return (int)(uint32_t)id + 1; /* index in the table of objects */
+}
+
+/* ---- events: from the stream to Lua ---- */
+
+static void connection_push(connection *c) {
+  lua_rawgeti(c->vm->L, VM_OBJECTS, connection_place(c->id));
+}
+
+static int connection_call(connection *c, handler_event event, int args) {
+  return vm_call(c->vm, args, handlers_name(event), c->handlers->where);
+}
+
+/* A handler that raised an error costs this connection, nothing else. */
+static void connection_check(connection *c, int err) {
+  if (err < 0) stream_abort(&c->stream, err);
+}
+
+/* Calls a handler that takes only the connection. False if the script has none. */
+static bool connection_tell(connection *c, handler_event event) {
+  if (!handlers_push(c->handlers, event)) return false;
+  connection_push(c);
+  connection_check(c, connection_call(c, event, 1));
+  return true;
+}
+
+static void connection_on_open(stream *s) {
+  connection *c = connection_of(s);
+  os_socket   socket = port_handle_socket(s->handle);
+  os_socket_peer(socket, &c->peer);
+  os_socket_local(socket, &c->own);
+  connection_tell(c, ON_OPEN);
+}
+
+/* Runs protected: (handler, connection object, light userdata of the bytes). A string that is too long for what memory
+ * is left must be an error like any other. */
+typedef struct connection_bytes {
+  const void *data;
+  size_t      len;
+} connection_bytes;
+
+static int connection_push_data(lua_State *L) {
+  const connection_bytes *b = lua_touserdata(L, 3);
+  lua_pushlstring(L, b->data, b->len);
+  lua_replace(L, 3);
+  lua_call(L, 2, 0);
+  return 0;
+}
+
+static void connection_on_data(stream *s, const void *data, size_t len) {
+  connection      *c = connection_of(s);
+  connection_bytes b = {.data = data, .len = len};
+  lua_State       *L = c->vm->L;
+  lua_pushcfunction(L, connection_push_data);
+  if (!handlers_push(c->handlers, ON_DATA)) {
+    lua_pop(L, 1);
+    return;
+  }
+  connection_push(c);
+  lua_pushlightuserdata(L, &b);
+  connection_check(c, connection_call(c, ON_DATA, 3));
+}
+
+static void connection_on_end(stream *s) {
+  connection *c = connection_of(s);
+  if (!connection_tell(c, ON_END)) stream_shutdown(s); /* without a wish of its own the script is done, too */
+}
+
+static void connection_on_drain(stream *s) {
+  connection_tell(connection_of(s), ON_DRAIN);
+}
+
+/* Runs protected: (handler, connection object, err as an integer). */
+static int connection_push_end(lua_State *L) {
+  int err = (int)lua_tointeger(L, 3);
+  lua_settop(L, 2);
+  if (err == 0) {
+    lua_call(L, 1, 0);
+    return 0;
+  }
+  lua_pushstring(L, portico_error_text(err));
+  lua_pushstring(L, portico_error_name(err));
+  lua_call(L, 3, 0);
+  return 0;
+}
+
+static void connection_free(connection *c) {
+  vm *v = c->vm;
+  lua_pushnil(v->L);
+  lua_rawseti(v->L, VM_OBJECTS, connection_place(c->id)); /* an existing key: needs no memory */
+  slots_remove(&v->connections, c->id);
+  handlers_unref(c->handlers);
+  free(c);
+  atomic_fetch_sub(&v->assigned, 1);
+  runtime_release_connection(v->rt);
+}
+
+static void connection_on_close(stream *s, int err) {
+  connection *c = connection_of(s);
+  lua_State  *L = c->vm->L;
+  lua_pushcfunction(L, connection_push_end);
+  if (handlers_push(c->handlers, ON_CLOSE)) {
+    connection_push(c);
+    lua_pushinteger(L, err);
+    connection_call(c, ON_CLOSE, 3); /* an error in here was logged; there is nothing left to close */
+  } else {
+    lua_pop(L, 1);
+  }
+  connection_free(c);
+}
+
+static const stream_handlers connection_events = {
+    .on_open = connection_on_open,
+    .on_data = connection_on_data,
+    .on_end = connection_on_end,
+    .on_drain = connection_on_drain,
+    .on_close = connection_on_close,
+};
+
+/* ---- opening ---- */
+
+/* Runs protected: (light userdata of the connection). Its object goes into the table of objects. */
+static int connection_make_object(lua_State *L) {
+  connection *c = lua_touserdata(L, 1);
+  slot_id    *id = lua_newuserdatauv(L, sizeof *id, 1);
+  *id = c->id;
+  luaL_setmetatable(L, connection_type);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, connection_type);
+  lua_pushvalue(L, -2);
+  lua_rawseti(L, -2, connection_place(c->id));
+  return 0;
+}
+
+/* Gives a new connection its slot and its object. On failure nothing is left of either. */
+static int connection_register(connection *c, lua_State *L) {
+  vm *v = c->vm;
+  int err = slots_add(&v->connections, c, &c->id);
+  if (err < 0) return err;
+  lua_pushcfunction(L, connection_make_object);
+  lua_pushlightuserdata(L, c);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return 0;
+  lua_pop(L, 1);
+  slots_remove(&v->connections, c->id);
+  return PORTICO_ENOMEM;
+}
+
+static void connection_drop(connection *c, int err) {
+  vm *v = c->vm;
+  if (c->handlers != NULL) handlers_unref(c->handlers);
+  free(c);
+  atomic_fetch_sub(&v->assigned, 1);
+  if (err < 0) {
+    log_write(runtime_log(v->rt), PORTICO_LOG_WARN, v->index, "connection dropped: %s", portico_error_text(err));
+  }
+  runtime_release_connection(v->rt);
+}
+
+/* On the VM's strand: the rest of connection_accept. */
+static void connection_on_accepted(completion *first) {
+  connection *c = container_of(first, connection, stream.recv);
+  c->handlers = server_handlers(c->from, c->vm); /* NULL: the script closed its listener meanwhile */
+  int err = c->handlers == NULL || runtime_stopping(c->vm->rt) ? PORTICO_ECLOSED : connection_register(c, c->vm->L);
+  if (err < 0) {
+    os_socket_close(c->socket);
+    connection_drop(c, err == PORTICO_ECLOSED ? 0 : err);
+    return;
+  }
+  os_socket socket = c->socket;
+  stream_init(&c->stream, &c->vm->turn, &connection_events, &c->handlers->limits);
+  os_socket_set_nodelay(socket, c->handlers->nodelay);
+  os_socket_local(socket, &c->own);
+  err = stream_open(&c->stream, socket);
+  if (err < 0) stream_fail(&c->stream, err);
+  else connection_tell(c, ON_OPEN);
+}
+
+/* Makes a counted connection; the caller sets handlers. */
+static connection *connection_new(vm *v) {
+  connection *c = calloc(1, sizeof *c);
+  if (c == NULL) return NULL;
+  c->vm = v;
+  atomic_fetch_add(&v->assigned, 1);
+  runtime_hold_connection(v->rt);
+  return c;
+}
+
+void connection_accept(vm *v, server *from, os_socket socket, const os_addr *peer) {
+  connection *c = connection_new(v);
+  if (c == NULL) {
+    os_socket_close(socket);
+    server_unref(from);
+    return;
+  }
+  c->from = from;
+  c->socket = socket;
+  c->peer = *peer;
+  c->stream.recv.run = connection_on_accepted;
+  int err = strand_post(&v->strand, &c->stream.recv);
+  if (err == 0) return;
+  os_socket_close(socket);
+  server_unref(from);
+  connection_drop(c, err);
+}
+
+/* ---- connecting ---- */
+
+/* A name on its way to addresses: looked up on the resolving strand, used on the VM's. Freed there. */
+typedef struct connection_lookup {
+  completion c;
+  vm        *vm;
+  slot_id    id;
+  address    name;
+  int        found; /* addresses, or an error */
+  os_addr    to[CONNECTION_RESOLVED_MAX];
+} connection_lookup;
+
+static void connection_begin(connection *c, const os_addr *to, int found) {
+  int err = found;
+  if (found > 0) err = stream_connect(&c->stream, to, (unsigned)found, handlers_set_socket, c->handlers);
+  if (err < 0) stream_fail(&c->stream, err);
+}
+
+static void connection_on_found(completion *first) {
+  connection_lookup *l = (connection_lookup *)first;
+  connection        *c = slots_find(&l->vm->connections, l->id);
+  if (c != NULL && c->stream.state == STREAM_CONNECTING) connection_begin(c, l->to, l->found);
+  runtime *rt = l->vm->rt;
+  free(l);
+  runtime_release(rt);
+}
+
+static void connection_on_lookup(completion *first) {
+  connection_lookup *l = (connection_lookup *)first;
+  port_block_enter();
+  l->found = runtime_stopping(l->vm->rt) ? PORTICO_ECANCELED : address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
+  port_block_leave();
+  l->c.run = connection_on_found;
+  if (strand_post(&l->vm->strand, &l->c) == 0) return;
+  strand_deliver(&l->vm->strand, &(port_packet){.op = &l->c.op}); /* no memory for the detour: then from here */
+}
+
+static int connection_look_up(connection *c, const address *to) {
+  connection_lookup *l = calloc(1, sizeof *l);
+  if (l == NULL) return PORTICO_ENOMEM;
+  l->c.run = connection_on_lookup;
+  l->vm = c->vm;
+  l->id = c->id;
+  l->name = *to;
+  runtime_hold(c->vm->rt);
+  int err = strand_post(&c->vm->rt->resolving, &l->c);
+  if (err == 0) return 0;
+  runtime_release(c->vm->rt);
+  free(l);
+  return err;
+}
+
+int connection_connect(lua_State *L, handlers *h, const address *to) {
+  vm         *v = vm_of(L);
+  connection *c = connection_new(v);
+  if (c == NULL) {
+    handlers_unref(h);
+    return PORTICO_ENOMEM;
+  }
+  c->handlers = h;
+  int err = connection_register(c, L);
+  if (err < 0) {
+    connection_drop(c, 0);
+    return err;
+  }
+  stream_init(&c->stream, &v->turn, &connection_events, &h->limits);
+  if (address_numeric(to, &c->peer)) connection_begin(c, &c->peer, 1);
+  else if ((err = connection_look_up(c, to)) < 0) stream_fail(&c->stream, err);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, connection_type);
+  lua_rawgeti(L, -1, connection_place(c->id));
+  lua_remove(L, -2);
+  return 0;
+}
+
+void connection_sweep(vm *v, bool abort) {
+  for (uint32_t i = 0; i < v->connections.used; i++) {
+    connection *c = slots_at(&v->connections, i);
+    if (c == NULL) continue;
+    if (abort) stream_abort(&c->stream, PORTICO_ECANCELED);
+    else stream_close(&c->stream);
+  }
+}
+
+/* ---- methods: from Lua to the stream ---- */
+
+/* The connection at index 1, or NULL if it is gone. */
+static connection *connection_check_arg(lua_State *L) {
+  slot_id *id = luaL_checkudata(L, 1, connection_type);
+  return slots_find(&vm_of(L)->connections, *id);
+}
+
+static int connection_answer(lua_State *L, int err) {
+  if (err < 0) return vm_push_error(L, err, NULL);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* conn:send(data, ...) -> true | false | nil, message, code */
+static int connection_send(lua_State *L) {
+  connection *c = connection_check_arg(L);
+  int         last = lua_gettop(L);
+  for (int i = 2; i <= last; i++) luaL_checkstring(L, i); /* all or nothing */
+  if (last < 2) return luaL_error(L, "send: nothing to send (give it strings)");
+  if (c == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
+  bool room = true;
+  for (int i = 2; i <= last; i++) {
+    size_t      len;
+    const char *data = lua_tolstring(L, i, &len);
+    int         err = stream_send(&c->stream, data, len);
+    if (err < 0 && err != PORTICO_EAGAIN) return vm_push_error(L, err, NULL);
+    room = err == 0;
+  }
+  lua_pushboolean(L, room);
+  return 1;
+}
+
+static int connection_shutdown(lua_State *L) {
+  connection *c = connection_check_arg(L);
+  return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_shutdown(&c->stream));
+}
+
+static int connection_close(lua_State *L) {
+  connection *c = connection_check_arg(L);
+  return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_close(&c->stream));
+}
+
+static int connection_abort(lua_State *L) {
+  connection *c = connection_check_arg(L);
+  return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_abort(&c->stream, PORTICO_ECANCELED));
+}
+
+static int connection_tostring(lua_State *L) {
+  connection *c = connection_check_arg(L);
+  char        url[ADDRESS_URL_BYTES];
+  if (c == NULL) {
+    lua_pushliteral(L, "portico.Connection (closed)");
+    return 1;
+  }
+  address_format(&c->peer, url);
+  lua_pushfstring(L, "portico.Connection (%s)", url);
+  return 1;
+}
+
+/* ---- fields ---- */
+
+typedef enum connection_field { FIELD_ID = 1, FIELD_PEER, FIELD_OWN, FIELD_DATA, FIELD_PENDING } connection_field;
+
+static const struct {
+  const char      *name;
+  connection_field field;
+} connection_fields[] = {
+    {"id", FIELD_ID},   {"peer", FIELD_PEER},       {"local", FIELD_OWN}, /* a keyword: conn["local"] */
+    {"own", FIELD_OWN}, {"pending", FIELD_PENDING}, {"data", FIELD_DATA},
+};
+
+static int connection_push_address(lua_State *L, const os_addr *a) {
+  char url[ADDRESS_URL_BYTES];
+  address_format(a, url);
+  lua_pushstring(L, url);
+  return 1;
+}
+
+static int connection_push_field(lua_State *L, connection_field field) {
+  const slot_id *id = luaL_checkudata(L, 1, connection_type);
+  connection    *c = slots_find(&vm_of(L)->connections, *id);
+  if (field == FIELD_ID) {
+    lua_pushinteger(L, (lua_Integer)*id);
+    return 1;
+  }
+  if (field == FIELD_DATA) {
+    lua_getiuservalue(L, 1, 1);
+    return 1;
+  }
+  if (c == NULL) {
+    lua_pushnil(L);
+    return 1;
+  }
+  if (field == FIELD_PENDING) lua_pushinteger(L, (lua_Integer)c->stream.out.bytes);
+  else connection_push_address(L, field == FIELD_PEER ? &c->peer : &c->own);
+  return 1;
+}
+
+/* conn.name: upvalue 1 maps names to methods, or to the number of a field. */
+static int connection_index(lua_State *L) {
+  lua_settop(L, 2);
+  if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNUMBER) {
+    return connection_push_field(L, (connection_field)lua_tointeger(L, 2));
+  }
+  return 1;
+}
+
+static int connection_newindex(lua_State *L) {
+  luaL_checkudata(L, 1, connection_type);
+  const char *name = luaL_checkstring(L, 2);
+  if (strcmp(name, "data") != 0) {
+    return luaL_error(L, "connection field '%s' cannot be set (conn.data is yours: put a table there)", name);
+  }
+  lua_settop(L, 3);
+  lua_setiuservalue(L, 1, 1);
+  return 0;
+}
+
+void connection_push_objects(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, connection_type);
+}
+
+void connection_open_type(lua_State *L) {
+  static const luaL_Reg methods[] = {
+      {"send", connection_send},   {"shutdown", connection_shutdown}, {"close", connection_close},
+      {"abort", connection_abort}, {NULL, NULL},
+  };
+  lua_newtable(L); /* the objects, also at VM_OBJECTS */
+  lua_rawsetp(L, LUA_REGISTRYINDEX, connection_type);
+  luaL_newmetatable(L, connection_type);
+  luaL_newlib(L, methods);
+  for (size_t i = 0; i < sizeof connection_fields / sizeof connection_fields[0]; i++) {
+    lua_pushinteger(L, connection_fields[i].field);
+    lua_setfield(L, -2, connection_fields[i].name);
+  }
+  lua_pushcclosure(L, connection_index, 1);
+  lua_setfield(L, -2, "__index");
+  lua_pushcfunction(L, connection_newindex);
+  lua_setfield(L, -2, "__newindex");
+  lua_pushcfunction(L, connection_tostring);
+  lua_setfield(L, -2, "__tostring");
+  lua_pushboolean(L, 0);
+  lua_setfield(L, -2, "__metatable"); /* scripts do not get at it */
+  lua_pop(L, 1);
+}

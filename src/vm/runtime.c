@@ -1,0 +1,168 @@
+/* runtime.c - counting what is alive, and ending it. */
+#include "vm/runtime.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/error.h"
+#include "os/clock.h"
+#include "vm/server.h"
+#include "vm/vm.h"
+
+static const int64_t runtime_last_grace_ns = OS_NS_PER_S; /* between "close all" and "abort all" of a drain */
+
+static void runtime_on_grace(completion *c);
+
+/* ---- counting ---- */
+
+void runtime_hold(runtime *rt) {
+  atomic_fetch_add(&rt->live, 1);
+}
+
+void runtime_release(runtime *rt) {
+  size_t before = atomic_fetch_sub(&rt->live, 1);
+  CHECK(before > 0);
+  if (before == 1) rt->options.on_idle(rt->options.arg);
+}
+
+void runtime_hold_connection(runtime *rt) {
+  atomic_fetch_add(&rt->connections, 1);
+  runtime_hold(rt);
+}
+
+void runtime_release_connection(runtime *rt) {
+  size_t before = atomic_fetch_sub(&rt->connections, 1);
+  CHECK(before > 0);
+  if (before == 1 && atomic_load(&rt->state) == RUNTIME_DRAINING) runtime_stop(rt, 0);
+  runtime_release(rt);
+}
+
+bool runtime_stopping(const runtime *rt) {
+  return atomic_load_explicit(&rt->state, memory_order_relaxed) == RUNTIME_STOPPING;
+}
+
+bool runtime_ending(const runtime *rt) {
+  return atomic_load_explicit(&rt->state, memory_order_relaxed) != RUNTIME_RUNNING;
+}
+
+const logger *runtime_log(const runtime *rt) {
+  return rt->options.log;
+}
+
+/* Moves the state up; false if it was there or beyond already. */
+static bool runtime_advance(runtime *rt, runtime_state to) {
+  int from = atomic_load(&rt->state);
+  while (from < (int)to) {
+    if (atomic_compare_exchange_weak(&rt->state, &from, (int)to)) return true;
+  }
+  return false;
+}
+
+/* ---- the end ---- */
+
+static void runtime_on_close_listeners(completion *c) {
+  runtime *rt = container_of(c, runtime, close_listeners);
+  server_close_all(rt);
+  if (rt->grace_running) port_cancel(&rt->grace.op);
+  atomic_store(&rt->close_posted, 0);
+  /* Stopping cancels the grace time; a drain (re)starts it. */
+  if (!rt->grace_running && !runtime_stopping(rt) && rt->grace_step < 2) {
+    rt->grace.run = runtime_on_grace;
+    rt->grace_running = port_timer(rt->options.port, &rt->grace.op, &rt->control, atomic_load(&rt->grace_until_ns)) == 0;
+    if (rt->grace_running) runtime_hold(rt);
+  }
+  if (atomic_load(&rt->connections) == 0) runtime_stop(rt, 0);
+  runtime_release(rt);
+}
+
+/* Has the control strand look at the state: after each change of it. */
+static void runtime_ask_control(runtime *rt) {
+  if (atomic_exchange(&rt->close_posted, 1) != 0) return; /* on its way, it will see the change */
+  rt->close_listeners.run = runtime_on_close_listeners;
+  runtime_hold(rt);
+  if (strand_post(&rt->control, &rt->close_listeners) == 0) return;
+  atomic_store(&rt->close_posted, 0);
+  log_write(runtime_log(rt), PORTICO_LOG_ERROR, 0, "out of memory to stop: try again");
+  runtime_release(rt);
+}
+
+/* The time of a drain is over, or it was changed. */
+static void runtime_on_grace(completion *c) {
+  runtime *rt = container_of(c, runtime, grace);
+  rt->grace_running = false;
+  int64_t due_ns = atomic_load(&rt->grace_until_ns);
+  int64_t now_ns = os_clock_now();
+  if (!runtime_stopping(rt)) {
+    bool over = rt->grace_step > 0 || now_ns >= due_ns;
+    if (over) {
+      bool abort = rt->grace_step++ > 0;
+      for (unsigned i = 0; i < rt->options.vms; i++) vm_sweep(rt->vms[i], abort);
+      due_ns = now_ns + runtime_last_grace_ns;
+    }
+    if (rt->grace_step < 2) {
+      rt->grace_running = port_timer(rt->options.port, &rt->grace.op, &rt->control, due_ns) == 0;
+      if (rt->grace_running) runtime_hold(rt);
+    }
+  }
+  runtime_release(rt);
+}
+
+void runtime_drain(runtime *rt, int64_t until_ns) {
+  int64_t current = atomic_load(&rt->grace_until_ns);
+  while (until_ns < current && !atomic_compare_exchange_weak(&rt->grace_until_ns, &current, until_ns)) {
+  }
+  runtime_advance(rt, RUNTIME_DRAINING);
+  if (!runtime_stopping(rt)) runtime_ask_control(rt);
+}
+
+void runtime_stop(runtime *rt, int exit_code) {
+  if (!runtime_advance(rt, RUNTIME_STOPPING)) return;
+  atomic_store(&rt->exit_code, exit_code);
+  for (unsigned i = 0; i < rt->options.vms; i++) vm_sweep(rt->vms[i], true);
+  runtime_ask_control(rt);
+}
+
+/* ---- life cycle ---- */
+
+void runtime_start(runtime *rt) {
+  server_start_all(rt);
+}
+
+int runtime_open(const runtime_options *options, runtime **out_rt) {
+  runtime *rt = calloc(1, sizeof *rt);
+  if (rt == NULL) return PORTICO_ENOMEM;
+  rt->options = *options;
+  atomic_init(&rt->grace_until_ns, INT64_MAX);
+  os_mutex_init(&rt->lock);
+  strand_init(&rt->control, options->port, NULL);
+  strand_init(&rt->resolving, options->port, NULL);
+  int err = PORTICO_ENOMEM;
+  rt->vms = calloc(options->vms, sizeof *rt->vms);
+  if (rt->vms == NULL) goto fail;
+  for (unsigned i = 0; i < options->vms; i++) {
+    err = vm_open(rt, i + 1, &rt->vms[i]);
+    if (err < 0) goto fail;
+  }
+  err = watchdog_open(rt, &rt->watchdog);
+  if (err < 0) goto fail;
+  *out_rt = rt;
+  return 0;
+fail:
+  runtime_close(rt);
+  return err;
+}
+
+void runtime_close(runtime *rt) {
+  CHECK(atomic_load(&rt->live) == 0);
+  if (rt->watchdog != NULL) watchdog_close(rt->watchdog);
+  for (unsigned i = 0; rt->vms != NULL && i < rt->options.vms; i++) {
+    if (rt->vms[i] != NULL) vm_close(rt->vms[i]);
+  }
+  CHECK(rt->servers == NULL);
+  free(rt->vms);
+  strand_fini(&rt->resolving);
+  strand_fini(&rt->control);
+  os_mutex_fini(&rt->lock);
+  free(rt);
+}

@@ -1,0 +1,26 @@
+/* server.h - a listening socket that the VMs of a runtime share, and its Lua type portico.Listener.   Layer: vm.
+ * Each VM runs the same script, so each listens on the same URLs: the first binds, the others join. A connection goes
+ * to the member with the fewest. */
+#ifndef PORTICO_VM_SERVER_H
+#define PORTICO_VM_SERVER_H
+#include "vm/handlers.h"
+
+/* Registers the metatable; the state's stack is left as it was. */
+void server_open_type(lua_State *L);
+
+/* Lua function: (url, handlers) -> listener | nil, message, code. */
+int server_listen(lua_State *L);
+
+/* The handlers that a VM gave to a server, with a reference for the caller; NULL if it has left. On the VM's strand. */
+handlers *server_handlers(server *s, vm *v);
+
+/* Gives back the reference that came with an accepted socket, when server_handlers was not called for it. */
+void server_unref(server *s);
+
+/* Starts every server that exists; later ones start by themselves. Before any worker runs. */
+void server_start_all(runtime *rt);
+
+/* Closes every server. On the control strand. */
+void server_close_all(runtime *rt);
+
+#endif

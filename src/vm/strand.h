@@ -1,0 +1,33 @@
+/* strand.h - runs completions one at a time, in order, on whatever worker comes along.   Layer: vm.
+ * The key of every packet is a strand. A worker that finds it busy leaves the completion in its mailbox and takes the
+ * next packet; the worker that is in there runs it. So what belongs to a strand needs no lock. */
+#ifndef PORTICO_VM_STRAND_H
+#define PORTICO_VM_STRAND_H
+#include "net/completion.h"
+#include "os/thread.h"
+
+typedef struct strand strand;
+struct strand {
+  /* fixed */
+  port *port;
+  void (*after_each)(strand *s); /* after every completion, still inside; may be NULL */
+  /* under lock */
+  os_mutex    lock;
+  completion *mail, *mail_last;
+  bool        busy; /* IDLE -deliver-> BUSY -mailbox empty-> IDLE */
+  /* touched by the worker inside */
+  completion resume; /* posted to let other packets pass */
+};
+
+/* Makes an idle strand on a port. */
+void strand_init(strand *s, port *p, void (*after_each)(strand *s));
+void strand_fini(strand *s);
+
+/* Runs the completion, and what other workers leave meanwhile, or leaves it to the worker inside. Called by a worker
+ * with a packet whose key is s. */
+void strand_deliver(strand *s, const port_packet *packet);
+
+/* Sends a completion to the strand, from any thread; it runs later, with err and bytes 0. errors: ENOMEM, ECLOSED */
+int strand_post(strand *s, completion *c);
+
+#endif

@@ -1,0 +1,334 @@
+-- The Lua API, case by case: each case is a function that calls `done` when its last event has come.
+--   portico run --vms 1 tests/e2e/api.lua one two
+local portico = require "portico"
+local LOOPBACK = "tcp://127.0.0.1:0"
+local cases = {}
+local function case(name, fn) cases[#cases + 1] = { name = name, fn = fn } end
+
+-- A pair of connections: listens, connects, closes the listener when both handlers tables are in use.
+local function pair(server, client)
+  local listener
+  local on_open = server.on_open
+  server.on_open = function(conn)
+    listener:close()
+    if on_open then on_open(conn) end
+  end
+  listener = assert(portico.listen(LOOPBACK, server))
+  return assert(portico.connect(listener.url, client)), listener
+end
+
+local function raises(fn, ...) assert(not pcall(fn, ...), "no error was raised") end
+local function fails(code, ok, message, got)
+  assert(ok == nil and type(message) == "string" and got == code, ("%s %s %s"):format(ok, message, got))
+end
+
+case("arguments, version, VM", function(done, ...)
+  local first, second = ...
+  assert(first == "one" and second == "two" and arg[1] == "one" and arg[2] == "two" and arg[0]:find("api.lua", 1, true))
+  assert(portico.version:match("^%d+%.%d+%.%d+$"))
+  assert(portico.vm.id == 1 and portico.vm.count == 1)
+  done()
+end)
+
+case("wrong types raise, bad values return nil", function(done)
+  raises(portico.listen)
+  raises(portico.listen, LOOPBACK)
+  raises(portico.listen, {}, {})
+  raises(portico.listen, LOOPBACK, { on_data = 1 })
+  raises(portico.listen, LOOPBACK, { recv_max = "many" })
+  raises(portico.connect, LOOPBACK, "x")
+  raises(portico.after, "soon", print)
+  raises(portico.after, 1)
+  raises(portico.every, 1, "x")
+  raises(portico.log, "loud", "x")
+  raises(portico.stop, "x")
+  fails("EINVAL", portico.listen("nonsense", {}))
+  fails("EINVAL", portico.listen("tcp://127.0.0.1", {}))
+  fails("EINVAL", portico.connect("tcp://127.0.0.1:99999", {}))
+  local listener = assert(portico.listen(LOOPBACK, {}))
+  fails("EADDRINUSE", portico.listen((listener.url:gsub("127.0.0.1", "127.0.0.1")), {}))
+  listener:close()
+  listener:close()
+  done()
+end)
+
+case("after and every", function(done)
+  local started, order, calls = portico.now(), {}, 0
+  portico.after(0.03, function(...) order[#order + 1] = table.concat({ ... }) end, "a", 3)
+  portico.after(0.01, function() order[#order + 1] = "a1" end)
+  portico.after(0, function() order[#order + 1] = "a0" end)
+  local never = portico.after(0.005, error, "cancelled timers do not run")
+  never:cancel()
+  never:cancel()
+  local timer
+  timer = portico.every(0.02, function()
+    calls = calls + 1
+    if calls < 3 then return end
+    timer:cancel()
+    assert(portico.now() - started >= 0.06, "too early")
+    assert(table.concat(order, " ") == "a0 a1 a3", table.concat(order, " "))
+    done()
+  end)
+end)
+
+case("a refused connection: on_close alone", function(done)
+  local listener = assert(portico.listen(LOOPBACK, {}))
+  local url = listener.url
+  listener:close()
+  portico.after(0.05, function()
+    assert(portico.connect(url, {
+      on_open = function() error("it opened") end,
+      on_close = function(conn, err, code)
+        assert(err and code == "ECONNREFUSED", tostring(code))
+        fails("ECLOSED", conn:send("x"))
+        done()
+      end,
+    }))
+  end)
+end)
+
+case("fields", function(done)
+  local server
+  pair({
+    on_open = function(conn)
+      server = conn
+      assert(conn.peer:match("^tcp://127%.0%.0%.1:%d+$"), conn.peer)
+      assert(conn.data == nil and conn.pending == 0)
+      conn.data = { "mine" }
+      conn:send("x")
+      assert(conn.pending == 1)
+    end,
+    on_end = function(conn)
+      assert(conn.data[1] == "mine" and conn.pending == 0)
+      conn:close()
+    end,
+    on_close = function(_, err) assert(not err) done() end,
+  }, {
+    on_data = function(conn)
+      assert(conn.peer == server.own and conn.own == server.peer and conn["local"] == conn.own)
+      assert(math.type(conn.id) == "integer" and conn.id ~= server.id)
+      conn:close()
+    end,
+  })
+end)
+
+case("send takes several strings and numbers, also before on_open", function(done)
+  local all = ""
+  local client = pair({
+    on_data = function(conn, data)
+      all = all .. data
+      if #all < 10 then return end
+      assert(all == "ab12.5last", all)
+      conn:close()
+    end,
+  }, { on_close = function() done() end })
+  assert(client:send("a", "b", 12.5) == true)
+  assert(client:send("last", "") == true)
+  raises(client.send, client)
+  raises(client.send, client, {})
+  raises(client.send, client, nil)
+  raises(client.send, {}, "x")
+end)
+
+case("send returns false above the mark, on_drain follows, pending counts", function(done)
+  local drained = 0
+  local client = pair({ on_end = function(conn) assert(conn.data == 30000) conn:close() end,
+    on_open = function(conn) conn.data = 0 end,
+    on_data = function(conn, data) conn.data = conn.data + #data end,
+  }, {
+    send_high = 10000,
+    on_drain = function(conn)
+      drained = drained + 1
+      assert(conn.pending < 10000)
+      conn:shutdown()
+    end,
+    on_close = function(_, err) assert(not err and drained == 1) done() end,
+  })
+  assert(client:send(("x"):rep(10000)) == true)
+  assert(client:send(("x"):rep(20000)) == false)
+  assert(client.pending == 30000)
+end)
+
+case("recv_max is the largest piece", function(done)
+  local largest, bytes = 0, 0
+  pair({
+    recv_max = 1000,
+    on_data = function(_, data)
+      largest, bytes = math.max(largest, #data), bytes + #data
+    end,
+    on_close = function() assert(largest == 1000 and bytes == 50000) done() end,
+  }, { on_open = function(conn) conn:send(("x"):rep(50000)) conn:close() end })
+end)
+
+case("half-close: the other direction goes on", function(done)
+  local got = ""
+  pair({
+    on_data = function(_, data) got = got .. data end,
+    on_end = function(conn)
+      assert(got == "question")
+      conn:send("answer")
+      conn:close()
+    end,
+  }, {
+    on_open = function(conn)
+      conn:send("question")
+      conn:shutdown()
+      fails("ESHUTDOWN", conn:send("more"))
+    end,
+    on_data = function(conn, data) conn.data = (conn.data or "") .. data end,
+    on_close = function(conn, err) assert(not err and conn.data == "answer") done() end,
+  })
+end)
+
+case("without on_end a connection finishes its sends and closes", function(done)
+  local bytes = 0
+  pair({ on_data = function(conn) conn:send(("y"):rep(1 << 20)) end }, {
+    on_open = function(conn) conn:send("x") conn:shutdown() end,
+    on_data = function(_, data) bytes = bytes + #data end,
+    on_close = function(_, err) assert(not err and bytes == 1 << 20) done() end,
+  })
+end)
+
+case("closing inside its own handlers; send after close", function(done)
+  local closes = 0
+  pair({
+    on_data = function(conn)
+      assert(conn:send("last words") == true)
+      conn:close()
+      conn:close()
+      fails("ECLOSED", conn:send("too late"))
+      assert(type(conn.pending) == "number" and conn.peer)
+    end,
+    on_close = function(conn, err)
+      closes = closes + 1
+      assert(not err and closes == 1)
+      conn:close()
+      conn:abort()
+      conn:shutdown()
+      fails("ECLOSED", conn:send("x"))
+      portico.after(0.01, function()
+        collectgarbage()
+        fails("ECLOSED", conn:send("long gone"))
+        assert(conn.pending == nil and conn.peer == nil and conn.id and closes == 1)
+        done()
+      end)
+    end,
+  }, {
+    on_open = function(conn) conn:send("x") end,
+    on_data = function(_, data) assert(data == "last words") end,
+  })
+end)
+
+case("closing in on_open", function(done)
+  local ends = 0
+  local function count() ends = ends + 1 if ends == 2 then done() end end
+  pair({ on_open = function(conn) conn:close() end, on_close = count }, {
+    on_open = function(conn) conn:close() end,
+    on_close = count,
+  })
+end)
+
+case("closing before it is connected", function(done)
+  local client, listener
+  listener = assert(portico.listen(LOOPBACK, {}))
+  client = assert(portico.connect(listener.url, {
+    on_open = function() error("it opened") end,
+    on_close = function() listener:close() done() end,
+  }))
+  client:close()
+end)
+
+case("abort: the peer sees a reset", function(done)
+  local own, other
+  local function check() if own and other then done() end end
+  pair({ on_close = function(_, err, code)
+    assert(err and code == "ECONNRESET", tostring(code))
+    other = true
+    check()
+  end }, {
+    on_open = function(conn) conn:send(("x"):rep(100000)) conn:abort() end,
+    on_close = function() own = true check() end,
+  })
+end)
+
+case("closing lets a megabyte leave first", function(done)
+  local bytes = 0
+  pair({ on_open = function(conn) conn:send(("z"):rep(1 << 20)) conn:close() end }, {
+    on_data = function(_, data) bytes = bytes + #data end,
+    on_close = function(_, err) assert(not err and bytes == 1 << 20, bytes) done() end,
+  })
+end)
+
+case("more than send_limit ends the connection", function(done)
+  pair({ on_close = function() end }, {
+    send_high = 1000,
+    send_limit = 100000,
+    on_open = function(conn)
+      local ok, _, code = conn:send(("x"):rep(100001))
+      assert(ok == nil and (code == "ELIMIT" or code == "ECLOSED"), tostring(code))
+    end,
+    on_close = function(_, err, code) assert(err and code == "ELIMIT", tostring(code)) done() end,
+  })
+end)
+
+case("a closed listener keeps its connections and accepts no more", function(done)
+  local _, listener
+  _, listener = pair({ on_data = function(conn, data) conn:send(data) end }, {
+    on_open = function(conn)
+      portico.after(0.05, function() -- the listener is closed by now
+        assert(portico.connect(listener.url, {
+          on_open = function() error("it was accepted") end,
+          on_close = function(_, _, code)
+            assert(code == "ECONNREFUSED", code)
+            conn:send("still here")
+          end,
+        }))
+      end)
+    end,
+    on_data = function(conn, data) assert(data == "still here") conn:close() end,
+    on_close = function() done() end,
+  })
+end)
+
+case("connections that nobody holds on to live on", function(done)
+  local count = 0
+  pair({ on_data = function(conn, data) collectgarbage() conn:send(data) end }, {
+    on_open = function(conn) conn:send("x") end,
+    on_data = function(conn)
+      collectgarbage()
+      count = count + 1
+      if count < 10 then conn:send("x") else conn:close() end
+    end,
+    on_close = function() done() end,
+  })
+end)
+
+case("the modules and the standard library are there", function(done)
+  assert(require "portico" == portico and package.loaded.portico == portico)
+  assert(require "portico.args".parse)
+  assert(string.format and table.unpack and utf8.char and coroutine.wrap and io.open and os.time and debug.traceback)
+  done()
+end)
+
+-- Runs the cases one after the other; one that does not finish is named.
+local arguments = { ... }
+local function run(index)
+  local this = cases[index]
+  if not this then
+    print("all cases done")
+    return portico.stop(0)
+  end
+  local finished = false
+  local late = portico.after(20, function()
+    print("FAIL  " .. this.name .. ": it never finished")
+    portico.stop(1)
+  end)
+  this.fn(function()
+    assert(not finished, this.name .. " finished twice")
+    finished = true
+    late:cancel()
+    print("ok    " .. this.name)
+    portico.after(0, run, index + 1)
+  end, table.unpack(arguments))
+end
+portico.after(0, run, 1)

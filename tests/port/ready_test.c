@@ -1,0 +1,318 @@
+/* ready_test.c - contract suite: waiting for input without a buffer, taking it, sending at once (R56, first half of
+ * R58, port_try_send). */
+#include "loopback.h"
+#include "worker.h"
+
+/* What a stream under test needs. */
+typedef struct inlet {
+  port        *p;
+  pair         c;
+  port_op     *op;
+  char        *scratch;
+} inlet;
+
+enum { SCRATCH_BYTES = 4096 };
+
+static inlet inlet_open(fixture *f) {
+  inlet in = {.p = fixture_port(f, 1), .op = fixture_op(f), .scratch = fixture_memory(f, SCRATCH_BYTES)};
+  in.c = loopback_pair(f, in.p, KEY(1));
+  return in;
+}
+
+/* Waits for input until port_take has something to say: now and then there is nothing after all. */
+static int64_t inlet_take(const inlet *in, size_t cap, const void **out_data) {
+  int64_t n;
+  do {
+    assert_int_equal(port_recv_ready(in->c.here, in->op), 0);
+    expect_packet(in->p, KEY(1), in->op, 0, 0);
+    n = port_take(in->c.here, in->op, in->scratch, cap, out_data);
+  } while (n == PORTICO_EAGAIN);
+  return n;
+}
+
+static void expect_text(const inlet *in, const char *text) {
+  const void *data = NULL;
+  assert_int_equal(inlet_take(in, SCRATCH_BYTES, &data), strlen(text));
+  assert_memory_equal(data, text, strlen(text));
+}
+
+/* ---- R56: the wait without a buffer ---- */
+
+static void r56_data_that_is_there_before_the_wait(void **state) {
+  inlet in = inlet_open(*state);
+  assert_true(pair_deliver(&in.c, "data"));
+  expect_text(&in, "data");
+}
+
+static void r56_data_that_comes_during_the_wait(void **state) {
+  inlet       in = inlet_open(*state);
+  const void *data = NULL;
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_int_equal(fixture_stat_of(in.p, PENDING), 1);
+  assert_true(peer_send(in.c.there, "data", 4));
+  expect_packet(in.p, KEY(1), in.op, 0, 0);
+  assert_int_equal(port_take(in.c.here, in.op, in.scratch, SCRATCH_BYTES, &data), 4);
+  assert_memory_equal(data, "data", 4);
+}
+
+static void r56_a_silent_peer_brings_no_packet(void **state) {
+  inlet       in = inlet_open(*state);
+  port_packet packet;
+  for (unsigned spurious = 0;; spurious++) { /* a false alarm or two are allowed */
+    const void *data = NULL;
+    assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+    if (port_get(in.p, &packet, 1, MS(300)) != 1) break;
+    assert_true(spurious < 3);
+    assert_int_equal(port_take(in.c.here, in.op, in.scratch, SCRATCH_BYTES, &data), PORTICO_EAGAIN);
+  }
+  assert_int_equal(port_cancel(in.op), 0);
+  expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
+}
+
+static void r56_the_wait_consumes_nothing(void **state) {
+  inlet in = inlet_open(*state);
+  assert_true(peer_send(in.c.there, "data", 4));
+  for (unsigned i = 0; i < 5; i++) { /* taken by nobody */
+    assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+    expect_packet(in.p, KEY(1), in.op, 0, 0);
+  }
+  expect_text(&in, "data");
+}
+
+static void r56_what_a_short_take_left_is_announced_again(void **state) {
+  inlet       in = inlet_open(*state);
+  const void *data = NULL;
+  char        text[11] = "";
+  assert_true(peer_send(in.c.there, "0123456789", 10));
+  for (size_t done = 0; done < 10;) {
+    int64_t n = inlet_take(&in, 3, &data);
+    assert_in_range(n, 1, 3);
+    memcpy(text + done, data, (size_t)n);
+    done += (size_t)n;
+  }
+  assert_string_equal(text, "0123456789");
+}
+
+static void r56_a_take_of_exactly_what_is_there_loses_nothing(void **state) {
+  inlet in = inlet_open(*state);
+  for (unsigned i = 0; i < 50; i++) {
+    const void *data = NULL;
+    assert_true(peer_send(in.c.there, "abcd", 4));
+    for (size_t left = 4; left > 0;) {
+      int64_t n = inlet_take(&in, left, &data);
+      assert_in_range(n, 1, left);
+      left -= (size_t)n;
+    }
+  }
+}
+
+static void r56_the_end_is_announced_again_and_again(void **state) {
+  inlet       in = inlet_open(*state);
+  const void *data = NULL;
+  assert_int_equal(os_socket_shutdown_send(in.c.there), 0);
+  for (unsigned i = 0; i < 3; i++) assert_int_equal(inlet_take(&in, SCRATCH_BYTES, &data), 0);
+}
+
+static void r56_data_and_end_that_come_together_are_both_announced(void **state) {
+  inlet       in = inlet_open(*state);
+  const void *data = NULL;
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_true(peer_send(in.c.there, "last words", 10));
+  assert_int_equal(os_socket_shutdown_send(in.c.there), 0);
+  expect_packet(in.p, KEY(1), in.op, 0, 0);
+  assert_int_equal(port_take(in.c.here, in.op, in.scratch, SCRATCH_BYTES, &data), 10);
+  assert_int_equal(inlet_take(&in, SCRATCH_BYTES, &data), 0);
+}
+
+static void r56_an_end_that_comes_between_take_and_wait_is_announced(void **state) {
+  inlet       in = inlet_open(*state);
+  const void *data = NULL;
+  assert_true(peer_send(in.c.there, "x", 1));
+  expect_text(&in, "x");
+  assert_int_equal(os_socket_shutdown_send(in.c.there), 0);
+  assert_true(os_socket_wait(port_handle_socket(in.c.here), OS_READABLE, fixture_deadline()) > 0);
+  assert_int_equal(inlet_take(&in, SCRATCH_BYTES, &data), 0);
+}
+
+static void r56_a_reset_is_announced(void **state) {
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  const void *data = NULL;
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  peer_reset(f, in.c.there);
+  port_packet packet = take_packet(in.p);
+  assert_true(packet.err == 0 || packet.err == PORTICO_ECONNRESET);
+  if (packet.err == 0) {
+    assert_int_equal(port_take(in.c.here, in.op, in.scratch, SCRATCH_BYTES, &data), PORTICO_ECONNRESET);
+  }
+  expect_silence(in.p);
+}
+
+static void r56_a_wait_may_be_mixed_with_receives_in_turn(void **state) {
+  inlet in = inlet_open(*state);
+  for (unsigned i = 0; i < 10; i++) {
+    assert_true(peer_send(in.c.there, "ab", 2));
+    expect_text(&in, "ab");
+    assert_int_equal(port_recv(in.c.here, in.op, BUF(in.scratch, 2), 1), 0);
+    assert_true(peer_send(in.c.there, "cd", 2));
+    expect_packet(in.p, KEY(1), in.op, 2, 0);
+    assert_memory_equal(in.scratch, "cd", 2);
+  }
+}
+
+/* ---- cancel, close, half-close ---- */
+
+static void r46_a_cancelled_wait_leaves_the_data(void **state) {
+  inlet in = inlet_open(*state);
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_int_equal(port_cancel(in.op), 0);
+  expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
+  assert_true(pair_deliver(&in.c, "data"));
+  expect_text(&in, "data");
+}
+
+static void r45_closing_ends_a_wait(void **state) {
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  fixture_close(f, in.c.here);
+  expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
+  assert_true(peer_at_end(in.c.there));
+  expect_silence(in.p);
+}
+
+static void r58_a_half_close_leaves_a_wait_alone(void **state) {
+  inlet       in = inlet_open(*state);
+  const void *data = NULL;
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_int_equal(port_shutdown_send(in.c.here), 0);
+  assert_true(peer_at_end(in.c.there));
+  assert_true(peer_send(in.c.there, "data", 4));
+  expect_packet(in.p, KEY(1), in.op, 0, 0);
+  int64_t n = port_take(in.c.here, in.op, in.scratch, SCRATCH_BYTES, &data);
+  if (n == PORTICO_EAGAIN) n = inlet_take(&in, SCRATCH_BYTES, &data);
+  assert_int_equal(n, 4);
+}
+
+/* ---- a long conversation ---- */
+
+typedef struct talk {
+  inlet       in;
+  atomic_uint rounds, errors, over;
+} talk;
+
+static void talk_on_packet(worker *w, const port_packet *packet, void *arg) {
+  talk       *t = arg;
+  const void *data = NULL;
+  int64_t     n = 0;
+  (void)w;
+  if (packet->err == 0) n = port_take(t->in.c.here, t->in.op, t->in.scratch, SCRATCH_BYTES, &data);
+  if (n > 0) {
+    if (port_try_send(t->in.c.here, BUF((void *)data, (size_t)n), 1) != n) atomic_fetch_add(&t->errors, 1);
+    atomic_fetch_add(&t->rounds, 1);
+  }
+  if (n <= 0 && n != PORTICO_EAGAIN) atomic_store(&t->over, 1);
+  else if (port_recv_ready(t->in.c.here, t->in.op) != 0) atomic_fetch_add(&t->errors, 1);
+}
+
+static void r56_no_message_of_a_long_ping_pong_is_missed(void **state) {
+  enum { WORKERS = 3 };
+  fixture *f = *state;
+  talk    *t = fixture_memory(f, sizeof *t);
+  worker  *workers[WORKERS];
+  unsigned rounds = fixture_rounds(10000);
+  t->in = inlet_open(f);
+  workers_serve(f, workers, WORKERS, t->in.p, talk_on_packet, t);
+  assert_int_equal(port_recv_ready(t->in.c.here, t->in.op), 0);
+  for (unsigned i = 0; i < rounds; i++) {
+    uint32_t sent = i, back = ~i;
+    assert_true(peer_send(t->in.c.there, &sent, sizeof sent));
+    assert_true(peer_recv(t->in.c.there, &back, sizeof back));
+    assert_int_equal(back, sent);
+  }
+  assert_int_equal(os_socket_shutdown_send(t->in.c.there), 0);
+  assert_true(fixture_counts(&t->over, 1));
+  assert_true(workers_stop(workers, WORKERS, t->in.p));
+  assert_int_equal(atomic_load(&t->errors), 0);
+  assert_true(atomic_load(&t->rounds) >= rounds);
+}
+
+/* ---- port_try_send ---- */
+
+static void try_send_takes_what_fits_and_then_says_eagain(void **state) {
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  size_t   taken = pair_fill(&in.c);
+  assert_true(taken > 0);
+  assert_int_equal(port_try_send(in.c.here, BUF(in.scratch, 1), 1), PORTICO_EAGAIN);
+  assert_int_equal(fixture_stat_of(in.p, PENDING), 0);
+  char *sink = fixture_memory(f, taken);
+  assert_true(peer_recv(in.c.there, sink, taken)); /* exactly that many arrive */
+  assert_int_equal(os_socket_recv(in.c.there, sink, 1), PORTICO_EAGAIN);
+}
+
+static void try_send_gathers(void **state) {
+  inlet    in = inlet_open(*state);
+  port_buf bufs[3] = {{(char[]){"ab"}, 2}, {(char[]){"cde"}, 3}, {(char[]){"f"}, 1}};
+  char     back[6];
+  assert_int_equal(port_try_send(in.c.here, bufs, 3), 6);
+  assert_true(peer_recv(in.c.there, back, 6));
+  assert_memory_equal(back, "abcdef", 6);
+}
+
+static void after_eagain_a_send_goes_on_when_there_is_room(void **state) {
+  fixture        *f = *state;
+  inlet           in = inlet_open(f);
+  worker         *w = worker_start(f);
+  pattern_reader *r = fixture_memory(f, sizeof *r);
+  size_t          limit = 64 << 20, done = 0;
+  char           *chunk = fixture_memory(f, 65536);
+  for (int64_t n = 0; n != PORTICO_EAGAIN && done < limit; done += n > 0 ? (size_t)n : 0) {
+    pattern_fill(chunk, 65536, done);
+    n = port_try_send(in.c.here, BUF(chunk, 65536), 1);
+    assert_true(n > 0 || n == PORTICO_EAGAIN);
+  }
+  pattern_fill(chunk, 65536, done);
+  assert_int_equal(port_send(in.c.here, in.op, BUF(chunk, 65536), 1), 0);
+  *r = (pattern_reader){.s = in.c.there, .total = done + 65536};
+  worker_run(w, pattern_read, r);
+  expect_packet(in.p, KEY(1), in.op, 65536, 0);
+  assert_true(worker_returned(w));
+  assert_true(r->good);
+  assert_int_equal(port_try_send(in.c.here, BUF(chunk, 1), 1), 1); /* and so does the next */
+}
+
+static void try_send_tells_of_a_reset(void **state) {
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  port_op *op = pair_start_receives(f, in.c.here, 1);
+  peer_reset(f, in.c.there);
+  expect_packet(in.p, KEY(1), op, 0, PORTICO_ECONNRESET);
+  int64_t n = port_try_send(in.c.here, BUF(in.scratch, 1), 1);
+  assert_true(n == PORTICO_ECONNRESET || n == PORTICO_EPIPE || n == PORTICO_ENOTCONN);
+}
+
+int main(void) {
+  const struct CMUnitTest cases[] = {
+      CASE(r56_data_that_is_there_before_the_wait),
+      CASE(r56_data_that_comes_during_the_wait),
+      CASE(r56_a_silent_peer_brings_no_packet),
+      CASE(r56_the_wait_consumes_nothing),
+      CASE(r56_what_a_short_take_left_is_announced_again),
+      CASE(r56_a_take_of_exactly_what_is_there_loses_nothing),
+      CASE(r56_the_end_is_announced_again_and_again),
+      CASE(r56_data_and_end_that_come_together_are_both_announced),
+      CASE(r56_an_end_that_comes_between_take_and_wait_is_announced),
+      CASE(r56_a_reset_is_announced),
+      CASE(r56_a_wait_may_be_mixed_with_receives_in_turn),
+      CASE(r46_a_cancelled_wait_leaves_the_data),
+      CASE(r45_closing_ends_a_wait),
+      CASE(r58_a_half_close_leaves_a_wait_alone),
+      CASE(r56_no_message_of_a_long_ping_pong_is_missed),
+      CASE(try_send_takes_what_fits_and_then_says_eagain),
+      CASE(try_send_gathers),
+      CASE(after_eagain_a_send_goes_on_when_there_is_room),
+      CASE(try_send_tells_of_a_reset),
+  };
+  return cmocka_run_group_tests_name("ready", cases, NULL, NULL);
+}

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Installs what is missing, builds, and runs every test; ends with ctest's summary.
+#   sh tests/run.sh                  release build for Linux
+#   sh tests/run.sh --preset NAME    another preset of CMakePresets.json: debug, asan, tsan
+#   sh tests/run.sh --windows        cross-builds, and runs the tests as Windows programs under Wine
+set -eu
+cd "$(dirname "$0")/.."
+
+usage() { echo "usage: sh tests/run.sh [--windows | --preset NAME]" >&2; exit 2; }
+preset=default
+while [ $# -gt 0 ]; do
+  case $1 in
+    --windows) preset=windows ;;
+    --preset) [ $# -gt 1 ] || usage; preset=$2; shift ;;
+    *) usage ;;
+  esac
+  shift
+done
+
+case $preset in
+  windows) sh third_party/install.sh --windows ;;
+  *) sh third_party/install.sh ;;
+esac
+cmake --preset "$preset" >/dev/null
+cmake --build --preset "$preset"
+case $preset in
+  windows)   # Wine's first start takes a while: not inside a test
+    WINEPREFIX=$PWD/build-windows/wine sh third_party/wine.sh cmd /c exit ;;
+  tsan)   # the thread sanitizer cannot live with much randomness in the memory map
+    if setarch -R true 2>/dev/null; then exec setarch -R ctest --preset tsan; fi ;;
+esac
+exec ctest --preset "$preset"

@@ -1,0 +1,110 @@
+#!/bin/sh
+# Installs what the build and the tests need and this machine lacks, from Debian's packages:
+#   sh third_party/install.sh             build and test on Linux
+#   sh third_party/install.sh --windows   also the cross build: mingw-w64, Wine, and sources of Lua and CMocka for it
+# Does nothing, offline, when all is there. Run as root, or with sudo at hand.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+
+# Where the sources for the cross build go, and the file that says "this version is unpacked".
+sources=build-windows/third_party
+lua_version=5.4.4-3+deb12u1
+lua_here=$sources/lua/debian/fetched-$lua_version
+cmocka_version=1.1.5-2.1
+cmocka_here=$sources/cmocka/debian/fetched-$cmocka_version
+
+windows=false
+case "$*" in
+  '') ;;
+  --windows) windows=true ;;
+  *) echo "usage: sh third_party/install.sh [--windows]" >&2; exit 2 ;;
+esac
+
+fail() { echo "install.sh: $*" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo env DEBIAN_FRONTEND=noninteractive "$@"; fi
+}
+
+T=$(mktemp -d) || exit 1
+trap 'rm -rf "$T"' EXIT
+trap 'exit 1' HUP INT TERM
+
+# need PACKAGE PATH-OR-COMMAND...: the package is wanted unless each of these is there; a path may be a pattern.
+packages=
+need() {
+  package=$1; shift
+  for what; do
+    case $what in
+      */*) set -- $what; [ -e "$1" ] || { packages="$packages $package"; return; } ;;
+      *) command -v "$what" >/dev/null 2>&1 || { packages="$packages $package"; return; } ;;
+    esac
+  done
+}
+
+need gcc cc gcc
+need libc6-dev '/usr/include/stdio.h' '/usr/lib/*/crt1.o'
+need cmake cmake ctest
+need ninja-build ninja
+need lua5.4 lua5.4
+need liblua5.4-dev '/usr/include/lua5.4/lua.h' '/usr/lib/*/liblua5.4.a'
+need libcmocka-dev '/usr/include/cmocka.h' '/usr/lib/*/libcmocka.so'
+need liburing-dev '/usr/include/liburing.h'
+need lua-socket '/usr/lib/*/lua/5.4/socket/core.so'
+need lua-cjson '/usr/lib/*/lua/5.4/cjson.so'
+if $windows; then
+  need gcc-mingw-w64-x86-64 x86_64-w64-mingw32-gcc
+  need mingw-w64-x86-64-dev '/usr/x86_64-w64-mingw32/include/windows.h'
+  need wine64 '/usr/lib/wine/wine64'
+  need wine wine
+  [ -e $lua_here ] && [ -e $cmocka_here ] || need dpkg-dev dpkg-source
+fi
+
+if [ -n "$packages" ]; then
+  command -v apt-get >/dev/null ||
+    fail "this is no Debian: install what these packages hold by hand:$packages (see third_party/README.md)"
+  [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || fail "run this as root: apt-get install$packages"
+  echo "install.sh: installing$packages"
+  as_root apt-get -q update >"$T/log" 2>&1   # one broken source of many is no reason to stop: the next line decides
+  as_root apt-get -q install -y --no-install-recommends $packages >>"$T/log" 2>&1 || {
+    tail -n 20 "$T/log" >&2
+    fail "could not install$packages: mend what apt says above, then run me again"
+  }
+fi
+
+# fetch NAME VERSION FOLDER DIGESTS: gets a Debian source package, checks its files and unpacks it to FOLDER.
+fetch() {
+  (
+    cd "$T" && apt-get -q $apt source --download-only "$1=$2" &&
+      echo "$4" | sha256sum --check --strict - &&
+      dpkg-source --no-check -x "$1_$2.dsc" unpacked
+  ) >>"$T/log" 2>&1 || {
+    tail -n 20 "$T/log" >&2
+    fail "could not fetch the source package $1=$2: mend what is said above, then run me again"
+  }
+  rm -rf "$3"
+  mkdir -p "$sources" && mv "$T/unpacked" "$3" && : >"$3/debian/fetched-$2"
+}
+
+if $windows && ! { [ -e $lua_here ] && [ -e $cmocka_here ]; }; then
+  echo "install.sh: fetching the sources of Lua and CMocka for the cross build"
+  # A throw-away apt set-up, made from this machine's own list of sources; nothing under /etc or /var changes.
+  mkdir -p "$T/parts" "$T/lists/partial" "$T/cache/archives/partial"
+  for list in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+    case $list in
+      *.list) sed -n 's/^deb[[:space:]]/deb-src /p' "$list" >"$T/parts/$(basename "$list")" ;;
+      *.sources) sed 's/^Types:.*/Types: deb-src/' "$list" >"$T/parts/$(basename "$list")" ;;
+    esac
+  done 2>>"$T/log"
+  apt="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$T/parts -o Dir::State::lists=$T/lists
+       -o Dir::Cache=$T/cache -o APT::Sandbox::User=$(id -un)"
+  apt-get -q $apt update >>"$T/log" 2>&1
+  [ -e $lua_here ] || fetch lua5.4 $lua_version $sources/lua \
+"164c7849653b80ae67bec4b7473b884bf5cc8d2dca05653475ec2ed27b9ebf61  lua5.4_5.4.4.orig.tar.gz
+2d8e0e380722c648cfeffb8d58287865619b4d035544d93d7ef3a2eaf627abe6  lua5.4_5.4.4-3+deb12u1.debian.tar.xz"
+  [ -e $cmocka_here ] || fetch cmocka $cmocka_version $sources/cmocka \
+"f0ccd8242d55e2fd74b16ba518359151f6f8383ff8aef4976e48393f77bba8b6  cmocka_1.1.5.orig.tar.xz
+6ba25b3981ce2a6b954ba17b2e05460e5b14fd2092475fb3c13b0eb9aa3208b2  cmocka_1.1.5-2.1.debian.tar.xz"
+fi
+exit 0
