@@ -22,31 +22,37 @@
 
 /* ---- mutex ---- */
 
-static_assert(sizeof(pthread_mutex_t) <= sizeof(os_mutex), "os_mutex has room for a pthread mutex");
-static_assert(_Alignof(pthread_mutex_t) <= _Alignof(os_mutex), "and is aligned for it");
+enum { MUTEX_SPINS = 64 }; /* the holder is out again in less time than it takes to fall asleep */
 
-static pthread_mutex_t *mutex_of(os_mutex *m) {
-  return (pthread_mutex_t *)m;
+static long thread_futex(_Atomic uint32_t *word, int operation, uint32_t value, const struct timespec *until) {
+  return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, until, NULL, FUTEX_BITSET_MATCH_ANY);
 }
 
 void os_mutex_init(os_mutex *m) {
-  int err = pthread_mutex_init(mutex_of(m), NULL);
-  CHECK(err == 0);
+  atomic_init(&m->state, 0);
 }
 
 void os_mutex_fini(os_mutex *m) {
-  int err = pthread_mutex_destroy(mutex_of(m)); /* EBUSY: somebody still has it */
-  CHECK(err == 0);
+  CHECK(atomic_load_explicit(&m->state, memory_order_relaxed) == 0);
 }
 
-void os_mutex_lock(os_mutex *m) {
-  int err = pthread_mutex_lock(mutex_of(m));
-  CHECK(err == 0);
+void os_mutex_lock_slow(os_mutex *m) {
+  for (int i = 0; i < MUTEX_SPINS; i++) {
+    uint32_t state = 0;
+    if (atomic_load_explicit(&m->state, memory_order_relaxed) == 0 &&
+        atomic_compare_exchange_weak_explicit(&m->state, &state, 1, memory_order_acquire, memory_order_relaxed)) {
+      return;
+    }
+  }
+  /* From here on it is taken as "somebody may sleep": the one who is woken cannot know whether it was the last. */
+  while (atomic_exchange_explicit(&m->state, 2, memory_order_acquire) != 0) {
+    thread_futex(&m->state, FUTEX_WAIT_BITSET, 2, NULL);
+  }
 }
 
-void os_mutex_unlock(os_mutex *m) {
-  int err = pthread_mutex_unlock(mutex_of(m));
-  CHECK(err == 0);
+/* The mutex may be gone by now, if it was freed by the next holder: waking a stale address is harmless. */
+void os_mutex_wake(os_mutex *m) {
+  thread_futex(&m->state, FUTEX_WAKE, 1, NULL);
 }
 
 /* ---- event ---- */
@@ -54,10 +60,6 @@ void os_mutex_unlock(os_mutex *m) {
 enum { EVENT_CLEAR, EVENT_SET, EVENT_SLEPT_ON };
 
 static_assert(sizeof(_Atomic uint32_t) == 4, "a futex is a plain 32-bit word");
-
-static long event_futex(os_event *e, int operation, uint32_t value, const struct timespec *until) {
-  return syscall(SYS_futex, &e->state, operation | FUTEX_PRIVATE_FLAG, value, until, NULL, FUTEX_BITSET_MATCH_ANY);
-}
 
 int os_event_init(os_event *e) {
   atomic_init(&e->state, EVENT_CLEAR);
@@ -72,7 +74,7 @@ void os_event_fini(os_event *e) {
  * stale address is harmless to the kernel and at worst a spurious wake-up to a stranger. */
 void os_event_set(os_event *e) {
   uint32_t before = atomic_exchange_explicit(&e->state, EVENT_SET, memory_order_release);
-  if (before == EVENT_SLEPT_ON) event_futex(e, FUTEX_WAKE, 1, NULL);
+  if (before == EVENT_SLEPT_ON) thread_futex(&e->state, FUTEX_WAKE, 1, NULL);
 }
 
 /* Takes the event if it is set; otherwise leaves word that a thread is about to sleep on it. */
@@ -104,7 +106,7 @@ bool os_event_wait(os_event *e, int64_t timeout_ns) {
     until = &due;
   }
   do {
-    if (event_futex(e, FUTEX_WAIT_BITSET, EVENT_SLEPT_ON, until) != 0 && errno == ETIMEDOUT) {
+    if (thread_futex(&e->state, FUTEX_WAIT_BITSET, EVENT_SLEPT_ON, until) != 0 && errno == ETIMEDOUT) {
       /* A set may have come at the last moment: it counts, or it would be lost. */
       return atomic_exchange_explicit(&e->state, EVENT_CLEAR, memory_order_acquire) == EVENT_SET;
     }

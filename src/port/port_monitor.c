@@ -2,12 +2,14 @@
  * polls because the leader has gone to run a long one.
  *
  * It ticks only while workers run, and sleeps for good once none does; the next packet taken wakes it. A tick costs a
- * few microseconds, so at two a millisecond it is lost in the noise. */
+ * few microseconds, and there are few of them while nothing goes wrong. */
 #include "os/clock.h"
 #include "port/port_queue.h"
 
 enum {
-  MONITOR_TICK_NS = 500 * OS_NS_PER_US,    /* while all goes well; a leader missing for a whole one is replaced */
+  MONITOR_TICK_NS = 500 * OS_NS_PER_US,    /* a leader missing for a whole one is replaced */
+  MONITOR_TICK_MAX_NS = 4 * OS_NS_PER_MS,  /* after some time without trouble */
+  MONITOR_CALM_TICKS = 64,                 /* ticks without trouble before they get longer */
   MONITOR_SUSPECT_NS = 200 * OS_NS_PER_US, /* while a worker looks blocked */
   MONITOR_IDLE_TICKS = 8,                  /* quiet ticks before it sleeps for good */
   MONITOR_ASLEEP_TICKS = 2,                /* sightings before a worker is taken for blocked: not a lock hiccup */
@@ -16,7 +18,8 @@ enum {
 /* What the last tick saw. */
 typedef struct monitor_sight {
   uint64_t polls, taken;
-  unsigned idle_ticks;
+  unsigned idle_ticks, calm_ticks;
+  int64_t  tick_ns;
 } monitor_sight;
 
 /* True if the member has not moved and used no processor time since the last tick, and sleeps in the kernel. */
@@ -49,6 +52,17 @@ static bool monitor_find_blocked_locked(port_queue *q) {
   return suspect;
 }
 
+/* Trouble tends to come back: ticks are short after it, and get longer only while there is none. */
+static int64_t monitor_next_tick(monitor_sight *last, bool trouble, bool suspect) {
+  last->calm_ticks = trouble ? 0 : last->calm_ticks + 1;
+  if (trouble) last->tick_ns = MONITOR_TICK_NS;
+  if (last->calm_ticks > MONITOR_CALM_TICKS && last->tick_ns < MONITOR_TICK_MAX_NS) {
+    last->calm_ticks = 0;
+    last->tick_ns *= 2;
+  }
+  return suspect ? MONITOR_SUSPECT_NS : last->tick_ns;
+}
+
 /* One look. Gives the lock back. result: how long to sleep, -1 = until a packet is taken */
 static int64_t monitor_tick_and_unlock(port_queue *q, monitor_sight *last) {
   bool quiet = q->active == 0 && q->taken == last->taken;
@@ -65,13 +79,14 @@ static int64_t monitor_tick_and_unlock(port_queue *q, monitor_sight *last) {
   bool full = q->active >= q->max && q->waiting > 0 && (q->queued > 0 || unpolled);
   bool suspect = full && monitor_find_blocked_locked(q);
   /* While the gate is full of running workers nobody else needs to poll. */
-  port_queue_unlock_and_serve(q, unpolled && q->active < q->max);
-  return suspect ? MONITOR_SUSPECT_NS : MONITOR_TICK_NS;
+  bool promote = unpolled && q->active < q->max && q->newest != NULL;
+  port_queue_unlock_and_serve(q, promote);
+  return monitor_next_tick(last, suspect || promote || quiet, suspect);
 }
 
 static void monitor_body(void *arg) {
   port_queue   *q = arg;
-  monitor_sight last = {0};
+  monitor_sight last = {.tick_ns = MONITOR_TICK_NS};
   int64_t       sleep_ns = MONITOR_TICK_NS;
   for (;;) {
     os_event_wait(&q->monitor.event, sleep_ns);

@@ -321,9 +321,13 @@ void connection_sweep(vm *v, bool abort) {
 
 /* ---- methods: from Lua to the stream ---- */
 
-/* The connection at index 1, or NULL if it is gone. */
+/* The connection at index 1, or NULL if it is gone. Upvalue 1 of each method is the type's metatable: comparing with it
+ * is quicker than looking it up by name. */
 static connection *connection_check_arg(lua_State *L) {
-  slot_id *id = luaL_checkudata(L, 1, connection_type);
+  const slot_id *id = lua_touserdata(L, 1);
+  bool           ours = id != NULL && lua_getmetatable(L, 1) != 0;
+  if (!ours || !lua_rawequal(L, -1, lua_upvalueindex(1))) luaL_typeerror(L, 1, connection_type);
+  lua_pop(L, 1);
   return slots_find(&vm_of(L)->connections, *id);
 }
 
@@ -368,8 +372,9 @@ static int connection_abort(lua_State *L) {
 }
 
 static int connection_tostring(lua_State *L) {
-  connection *c = connection_check_arg(L);
-  char        url[ADDRESS_URL_BYTES];
+  const slot_id *id = luaL_checkudata(L, 1, connection_type);
+  connection    *c = slots_find(&vm_of(L)->connections, *id);
+  char           url[ADDRESS_URL_BYTES];
   if (c == NULL) {
     lua_pushliteral(L, "portico.Connection (closed)");
     return 1;
@@ -450,7 +455,9 @@ void connection_open_type(lua_State *L) {
   lua_newtable(L); /* the objects, also at VM_OBJECTS */
   lua_rawsetp(L, LUA_REGISTRYINDEX, connection_type);
   luaL_newmetatable(L, connection_type);
-  luaL_newlib(L, methods);
+  luaL_newlibtable(L, methods);
+  lua_pushvalue(L, -2);
+  luaL_setfuncs(L, methods, 1);
   for (size_t i = 0; i < sizeof connection_fields / sizeof connection_fields[0]; i++) {
     lua_pushinteger(L, connection_fields[i].field);
     lua_setfield(L, -2, connection_fields[i].name);

@@ -5,6 +5,7 @@
 #ifndef PORTICO_VM_RUNTIME_H
 #define PORTICO_VM_RUNTIME_H
 #include "base/log.h"
+#include "os/thread.h"
 #include "vm/strand.h"
 
 typedef struct runtime runtime;

@@ -1,4 +1,4 @@
-/* strand.c - a mailbox and a flag. */
+/* strand.c - a mailbox that is also the flag: pushing to an idle one makes the pusher the worker inside. */
 #include "vm/strand.h"
 
 #include "base/check.h"
@@ -13,32 +13,45 @@ static void strand_on_resume(completion *c) {
 
 void strand_init(strand *s, port *p, void (*after_each)(strand *s)) {
   *s = (strand){.port = p, .after_each = after_each, .resume.run = strand_on_resume};
-  os_mutex_init(&s->lock);
 }
 
 void strand_fini(strand *s) {
-  CHECK(!s->busy && s->mail == NULL);
-  os_mutex_fini(&s->lock);
+  CHECK(atomic_load(&s->mail) == NULL && s->order == NULL);
 }
 
 int strand_post(strand *s, completion *c) {
   return port_post(s->port, s, &c->op, 0);
 }
 
-static void strand_mail_locked(strand *s, completion *c) {
-  c->next = NULL;
-  if (s->mail != NULL) s->mail_last->next = c;
-  else s->mail = c;
-  s->mail_last = c;
+/* Enters an idle strand, or leaves c in the mailbox of a busy one. */
+static bool strand_enter(strand *s, completion *c) {
+  completion *top = atomic_load_explicit(&s->mail, memory_order_relaxed);
+  for (;;) {
+    c->next = top;
+    completion *wanted = top == NULL ? &s->resume : c;
+    if (atomic_compare_exchange_weak_explicit(&s->mail, &top, wanted, memory_order_acq_rel, memory_order_relaxed)) {
+      return wanted != c;
+    }
+  }
 }
 
 /* Takes the oldest completion; with none left the strand is idle again. */
 static completion *strand_next(strand *s) {
-  os_mutex_lock(&s->lock);
-  completion *c = s->mail;
-  if (c != NULL) s->mail = c->next;
-  else s->busy = false;
-  os_mutex_unlock(&s->lock);
+  if (s->order == NULL) {
+    completion *top = &s->resume;
+    if (atomic_compare_exchange_strong_explicit(&s->mail, &top, NULL, memory_order_acq_rel, memory_order_acquire)) {
+      return NULL;
+    }
+    top = atomic_exchange_explicit(&s->mail, &s->resume, memory_order_acq_rel);
+    while (top != &s->resume) {
+      completion *older = top->next;
+      top->next = s->order;
+      s->order = top;
+      top = older;
+    }
+  }
+  completion *c = s->order;
+  s->order = c->next;
   return c;
 }
 
@@ -57,13 +70,6 @@ void strand_deliver(strand *s, const port_packet *packet) {
   completion *c = (completion *)packet->op;
   c->bytes = packet->bytes;
   c->err = packet->err;
-  if (c != &s->resume) {
-    os_mutex_lock(&s->lock);
-    bool busy = s->busy;
-    if (busy) strand_mail_locked(s, c);
-    s->busy = true;
-    os_mutex_unlock(&s->lock);
-    if (busy) return;
-  }
+  if (c != &s->resume && !strand_enter(s, c)) return;
   strand_work(s, c);
 }

@@ -3,20 +3,20 @@
  * next packet; the worker that is in there runs it. So what belongs to a strand needs no lock. */
 #ifndef PORTICO_VM_STRAND_H
 #define PORTICO_VM_STRAND_H
+#include <stdatomic.h>
+
 #include "net/completion.h"
-#include "os/thread.h"
 
 typedef struct strand strand;
 struct strand {
   /* fixed */
   port *port;
   void (*after_each)(strand *s); /* after every completion, still inside; may be NULL */
-  /* under lock */
-  os_mutex    lock;
-  completion *mail, *mail_last;
-  bool        busy; /* IDLE -deliver-> BUSY -mailbox empty-> IDLE */
-  /* touched by the worker inside */
-  completion resume; /* posted to let other packets pass */
+  /* any worker: NULL = idle; else busy, and this is what was left, newest first, down to the strand's own `resume` */
+  completion *_Atomic mail;
+  /* the worker inside */
+  completion *order; /* taken from mail, oldest first */
+  completion  resume; /* end of mail; posted to let other packets pass */
 };
 
 /* Makes an idle strand on a port. */

@@ -23,7 +23,7 @@ static void r42_closing_a_port_releases_every_waiter(void **state) {
     int64_t ended_ns = worker_result_of(workers[i])->ended_ns;
     last_ns = ended_ns > last_ns ? ended_ns : last_ns;
   }
-  assert_true(last_ns - closed_ns < fixture_deadline() / 10);
+  assert_true(last_ns - closed_ns < fixture_soon());
   assert_int_equal(fixture_stat_of(p, WAITING), 0);
   assert_int_equal(fixture_stat_of(p, ACTIVE), 0);
 }

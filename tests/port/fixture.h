@@ -68,8 +68,10 @@ void fixture_need(const port *p, unsigned cap);
 /* True where the suite runs as a Windows program, hence maybe under Wine, where every call is a trip to its server. */
 bool fixture_slow(void);
 
-/* How long to wait at most for what must come, and for what must not; rounds of a stress case. */
+/* How long to wait at most for what must come; what passes for "at once" on a busy machine; how long to watch that
+ * something does not happen; rounds of a stress case. */
 int64_t  fixture_deadline(void);
+int64_t  fixture_soon(void);
 int64_t  fixture_quiet(void);
 unsigned fixture_rounds(unsigned count);
 
