@@ -39,6 +39,9 @@ static int load_keep_args(portico_host *h, int argc, const char *const *argv) {
 
 /* Compiles in the first VM, only to hear what is wrong. */
 static int load_check(portico_host *h) {
+  if (h->len > 0 && h->text[0] == LUA_SIGNATURE[0]) {
+    return host_fail(h, PORTICO_ESCRIPT, "%s: this is bytecode, only Lua source is run (name the .lua file)", h->name);
+  }
   vm  *v = h->rt->vms[0];
   char chunk_name[512];
   snprintf(chunk_name, sizeof chunk_name, "@%s", h->name);

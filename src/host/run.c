@@ -97,6 +97,8 @@ int portico_start(portico_host *h) {
 
 /* ---- the end ---- */
 
+static const int64_t host_patience_ns = OS_NS_PER_S; /* with a program that was interrupted twice */
+
 static void host_heed_interrupts(portico_host *h, unsigned *seen) {
   unsigned now = atomic_load(&h->interrupts);
   if (*seen == 0 && now > 0) {
@@ -113,8 +115,13 @@ int portico_wait(portico_host *h, int *out_exit_code) {
   unsigned seen = 0;
   while (atomic_load(&h->state) == HOST_STARTED) {
     host_heed_interrupts(h, &seen);
-    if (atomic_load(&h->rt->live) == 0) host_finish(h);
-    else os_event_wait(&h->wake, -1);
+    if (atomic_load(&h->rt->live) == 0) {
+      host_finish(h);
+    } else if (seen < 2) {
+      os_event_wait(&h->wake, -1);
+    } else if (!os_event_wait(&h->wake, host_patience_ns)) {
+      return host_fail(h, PORTICO_EBUSY, "a handler hangs in a C function: it did not hear that the program stops");
+    }
   }
   if (out_exit_code != NULL) *out_exit_code = atomic_load(&h->rt->exit_code);
   return 0;

@@ -134,7 +134,8 @@ int portico_start(portico_host *host);
 /* Waits until the program has ended: nothing is left that could produce a packet, portico.stop, portico_stop, or a
  * drain is over. *out_exit_code (may be NULL) is what the script gave portico.stop, else 0. It leaves the host
  * stopped: only portico_close may follow.
- * errors   EINVAL (not started) */
+ * errors   EINVAL (not started); EBUSY (after the second portico_interrupt a handler hangs in a C function for more
+ *          than a second: portico_close would wait for it, so a program may rather exit) */
 int portico_wait(portico_host *host, int *out_exit_code);
 
 /* Keeps portico_wait from ending by itself while the embedding program still means to post. hold(false) undoes it. */

@@ -6,6 +6,7 @@
 
 enum { LISTENER_BACKLOG = 1024 };
 static const int64_t listener_pause_ns = 50 * OS_NS_PER_MS; /* when out of descriptors: soon enough for a free one */
+static const int64_t listener_calm_ns = 5LL * OS_NS_PER_S;
 
 static void listener_begin(listener_accept *a);
 
@@ -38,10 +39,13 @@ static void listener_end(listener *l) {
   if (l->state == LISTENER_CLOSED && l->inflight == 0) l->on->on_close(l);
 }
 
+/* Trouble is told once, and its end only after some time without: near a limit accepts fail and succeed in turns. */
 static void listener_trouble(listener *l, int err) {
-  bool in_trouble = err < 0;
-  if (l->in_trouble == in_trouble) return;
-  l->in_trouble = in_trouble;
+  int64_t now = os_clock_now();
+  if (err < 0) l->trouble_ns = now;
+  bool over = err == 0 && now - l->trouble_ns > listener_calm_ns;
+  if (l->in_trouble ? !over : err == 0) return;
+  l->in_trouble = !over;
   l->on->on_trouble(l, err);
 }
 
@@ -76,7 +80,7 @@ static void listener_on_accept(completion *c) {
     listener_end(l);
     return;
   }
-  listener_trouble(l, 0);
+  if (l->in_trouble) listener_trouble(l, 0);
   listener_begin(a);
   l->on->on_accept(l, s, &peer); /* may close the listener */
 }

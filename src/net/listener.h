@@ -11,7 +11,8 @@ typedef struct listener listener;
 typedef struct listener_handlers {
   /* A connection; the socket is the callee's. */
   void (*on_accept)(listener *l, os_socket socket, const os_addr *peer);
-  /* Out of descriptors or memory (err < 0): accepting pauses and is tried again; or it works again (0). Once each. */
+  /* Out of descriptors or memory (err < 0): accepting pauses and is tried again; or it has worked again for
+   * some seconds (0). Once each, in turns. */
   void (*on_trouble)(listener *l, int err);
   /* The last call, after listener_close: memory may go. */
   void (*on_close)(listener *l);
@@ -34,6 +35,7 @@ struct listener {
   unsigned                 inflight; /* accepts and pauses whose packet has not come */
   listener_state           state;
   bool                     in_trouble;
+  int64_t                  trouble_ns; /* when it was last seen */
 };
 
 /* Kernel options of the listening socket; accepted ones inherit the buffer sizes. 0 = the system's default. */

@@ -148,7 +148,8 @@ static void stream_settle(stream *s) {
   if (connected && !s->sending && s->out.bytes == 0) stream_settle_sent(s);
   connected = connected && s->state != STREAM_CLOSED;
   bool discard = s->linger != NULL; /* to see the peer's end */
-  bool wanted = !s->ended && (s->state == STREAM_OPEN ? !s->choked : discard);
+  bool paused = s->choked && s->limits->recv_pause;
+  bool wanted = !s->ended && (s->state == STREAM_OPEN ? !paused : discard);
   if (connected && wanted && !s->receiving) stream_start_recv(s);
   if (s->state != STREAM_CLOSED || s->receiving || s->sending || s->linger != NULL || s->dirty) return;
   chunks_drop(&s->out, &s->turn->pool, s->out.bytes);

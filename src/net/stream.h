@@ -27,8 +27,10 @@ typedef struct stream_handlers {
 /* Limits, shared by many streams; must outlive them. */
 typedef struct stream_limits {
   size_t recv_max;   /* most bytes per on_data, 1..STREAM_RECV_MAX */
-  size_t send_high;  /* above it sends answer "later", and nothing is received */
+  size_t send_high;  /* above it sends answer "later" */
   size_t send_limit; /* above it the stream is aborted with ELIMIT */
+  bool   recv_pause; /* above send_high nothing is received: right for who answers what it receives. Two ends that
+                        both do so can wait for each other for ever */
 } stream_limits;
 
 /* What the streams of one strand share. */

@@ -60,6 +60,7 @@ static int handlers_refuse_name(lua_State *L, const char *given) {
   for (int i = 0; i < HANDLER_EVENTS; i++) name_consider(given, handler_names[i], &best, &distance);
   for (int i = 0; i < HANDLER_OPTIONS; i++) name_consider(given, handler_options[i].name, &best, &distance);
   name_consider(given, "nodelay", &best, &distance);
+  name_consider(given, "recv_pause", &best, &distance);
   if (best == NULL) return luaL_error(L, "unknown handler or option '%s'", given);
   return luaL_error(L, "unknown handler or option '%s' (did you mean '%s'?)", given, best);
 }
@@ -107,9 +108,10 @@ static void handlers_read_field(lua_State *L, handlers *h) {
   if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "unknown handler or option (a %s)", luaL_typename(L, -2));
   const char *name = lua_tostring(L, -2);
   if (handlers_read_event(L, h, name) || handlers_read_option(L, h, name)) return;
-  if (strcmp(name, "nodelay") != 0) handlers_refuse_name(L, name);
-  if (!lua_isboolean(L, -1)) luaL_error(L, "option 'nodelay' must be a boolean, not %s", luaL_typename(L, -1));
-  h->nodelay = lua_toboolean(L, -1) != 0;
+  bool *flag = strcmp(name, "nodelay") == 0 ? &h->nodelay : strcmp(name, "recv_pause") == 0 ? &h->limits.recv_pause : NULL;
+  if (flag == NULL) handlers_refuse_name(L, name);
+  if (!lua_isboolean(L, -1)) luaL_error(L, "option '%s' must be a boolean, not %s", name, luaL_typename(L, -1));
+  *flag = lua_toboolean(L, -1) != 0;
 }
 
 /* Runs protected by its caller: (table, handlers). */
@@ -120,7 +122,7 @@ static int handlers_read_table(lua_State *L) {
   return 0;
 }
 
-static handlers *handlers_new(vm *v, const char *url) {
+static handlers *handlers_new(vm *v, const char *url, bool recv_pause) {
   size_t    len = strlen(url);
   handlers *h = calloc(1, sizeof *h + len + 1);
   if (h == NULL) return NULL;
@@ -129,7 +131,7 @@ static handlers *handlers_new(vm *v, const char *url) {
   h->refs = 1;
   h->nodelay = true;
   h->limits = (stream_limits){
-      .recv_max = STREAM_RECV_MAX, .send_high = HANDLERS_SEND_HIGH, .send_limit = HANDLERS_SEND_LIMIT};
+      .recv_max = STREAM_RECV_MAX, .send_high = HANDLERS_SEND_HIGH, .send_limit = HANDLERS_SEND_LIMIT, .recv_pause = recv_pause};
   for (int i = 0; i < HANDLER_EVENTS; i++) h->refs_lua[i] = LUA_NOREF;
   h->next = v->handlers;
   if (h->next != NULL) h->next->prev = h;
@@ -137,9 +139,9 @@ static handlers *handlers_new(vm *v, const char *url) {
   return h;
 }
 
-handlers *handlers_read(lua_State *L, int arg, const char *url) {
+handlers *handlers_read(lua_State *L, int arg, const char *url, bool recv_pause) {
   luaL_checktype(L, arg, LUA_TTABLE);
-  handlers *h = handlers_new(vm_of(L), url);
+  handlers *h = handlers_new(vm_of(L), url, recv_pause);
   if (h == NULL) luaL_error(L, "out of memory");
   lua_pushcfunction(L, handlers_read_table);
   lua_pushvalue(L, arg);

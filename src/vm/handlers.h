@@ -19,8 +19,9 @@ struct handlers {
 };
 
 /* Reads the table at index arg of a Lua function's stack: raises an error that names what is wrong with which field.
+ * recv_pause: what holds if the table does not say. Servers pause, since a client that pauses, too, would hang.
  * result   with one reference, the caller's */
-handlers *handlers_read(lua_State *L, int arg, const char *url);
+handlers *handlers_read(lua_State *L, int arg, const char *url, bool recv_pause);
 
 /* One reference less; the last one lets the Lua functions go. */
 void handlers_unref(handlers *h);

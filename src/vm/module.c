@@ -19,7 +19,7 @@ static int module_connect(lua_State *L) {
   int err = address_parse(url, &a, why);
   if (err < 0) return vm_push_error(L, err, why);
   if (runtime_stopping(vm_of(L)->rt)) return vm_push_error(L, PORTICO_ECLOSED, "the program is stopping");
-  err = connection_connect(L, handlers_read(L, 2, url), &a);
+  err = connection_connect(L, handlers_read(L, 2, url, false), &a);
   return err < 0 ? vm_push_error(L, err, NULL) : 1;
 }
 

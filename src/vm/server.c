@@ -211,8 +211,9 @@ static int server_join(vm *v, const char *url, const address *a, handlers *h, se
     runtime_hold(rt);
     atomic_fetch_add(&rt->listeners, 1);
     os_mutex_lock(&rt->lock);
-    s->next = rt->servers;
-    rt->servers = s;
+    server **last = &rt->servers; /* at the end: VMs that listen on one URL twice find them in the same order */
+    while (*last != NULL) last = &(*last)->next;
+    *last = s;
     s->refs = 1;
   }
   s->member[v->index - 1].handlers = h;
@@ -247,7 +248,7 @@ int server_listen(lua_State *L) {
   server **object = lua_newuserdatauv(L, sizeof *object, 0);
   *object = NULL;
   luaL_setmetatable(L, server_type);
-  handlers *h = handlers_read(L, 2, url);
+  handlers *h = handlers_read(L, 2, url, true);
   err = server_join(v, url, &a, h, object);
   if (err == 0) return 1;
   handlers_unref(h);

@@ -81,6 +81,7 @@ says() {
 start() {
   name=$1
   shift
+  : >"$T/$name.out" >"$T/$name.err" # await may look before the process has begun
   "$@" >"$T/$name.out" 2>"$T/$name.err" </dev/null &
   eval "pid_$name=$!"
   started="$started $!"

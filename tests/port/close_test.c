@@ -1,4 +1,5 @@
-/* close_test.c - contract suite: closing ports and handles, teardown, trouble with clients (R42 to R45, R50, R51, R63). */
+/* close_test.c - contract suite: closing ports and handles, teardown, trouble with clients (R42, R44, R45, R50, R51,
+ * R63). */
 #include "loopback.h"
 #include "worker.h"
 

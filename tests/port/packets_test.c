@@ -29,6 +29,21 @@ static void r1_packets_of_io_and_posts_share_one_order(void **state) {
   expect_packet(p, KEY(2), NULL, 0, 0);
 }
 
+static void r1_posts_without_end_do_not_keep_io_out(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(5));
+  pair_start_receives(f, c.here, 1);
+  port_post(p, KEY(1), NULL, 0);
+  assert_true(pair_deliver(&c, "x"));
+  int64_t end = os_clock_now() + fixture_soon();
+  while (take_packet(p).key != KEY(5)) {
+    port_post(p, KEY(1), NULL, 0);
+    assert_true(os_clock_now() < end);
+  }
+  expect_packet(p, KEY(1), NULL, 0, 0);
+}
+
 static void r2_a_posted_packet_comes_back_bit_for_bit(void **state) {
   static const struct {
     uintptr_t key, op;
@@ -390,6 +405,7 @@ int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(r1_packets_leave_in_the_order_they_were_queued),
       CASE(r1_packets_of_io_and_posts_share_one_order),
+      CASE(r1_posts_without_end_do_not_keep_io_out),
       CASE(r2_a_posted_packet_comes_back_bit_for_bit),
       CASE(r3_a_failed_op_is_still_a_packet),
       CASE(r3_each_way_to_get_nothing_has_its_own_result),

@@ -1,8 +1,7 @@
-/* stream_test.c - contract suite: bytes, ends, resets, accepting and connecting (R52 to R55, R57, R58, R60 to R64, R70). */
+/* stream_test.c - contract suite: bytes, ends, resets, accepting and connecting (R52 to R55, R57, R58, R60, R62, R64,
+ * R70). */
 #include "loopback.h"
 #include "worker.h"
-
-#include <stdlib.h>
 
 /* ---- R52, R53: receiving ---- */
 

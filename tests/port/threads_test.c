@@ -1,4 +1,4 @@
-/* threads_test.c - contract suite: which waiting worker is released, how many run, who counts (R17, R19 to R33). */
+/* threads_test.c - contract suite: which waiting worker is released, how many run, who counts (R17, R19 to R31). */
 #include "loopback.h"
 #include "worker.h"
 
@@ -303,7 +303,7 @@ static void r29_a_thread_that_exits_frees_its_place(void **state) {
   assert_got(b, 1);
 }
 
-/* ---- R30 to R33: surprises, herds and lost wake-ups ---- */
+/* ---- R30, R31: a surprise, and no herd ---- */
 
 static void r30_at_the_limit_a_wait_times_out_though_packets_are_queued(void **state) {
   fixture *f = *state;
@@ -338,140 +338,6 @@ static void r31_one_packet_releases_one_worker(void **state) {
   assert_int_equal(waiting, WORKERS - 1);
 }
 
-typedef struct storm {
-  port       *p;
-  unsigned    posts;
-  atomic_uint taken;
-} storm;
-
-static void storm_on_packet(worker *w, const port_packet *packet, void *arg) {
-  storm *s = arg;
-  (void)w;
-  if (packet->bytes % 7 == 0) {
-    port_block_enter();
-    os_thread_yield();
-    if (packet->bytes % 35 == 0) port_block_enter(), port_block_leave();
-    port_block_leave();
-  }
-  atomic_fetch_add(&s->taken, 1);
-}
-
-static void storm_post(worker *w, void *arg) {
-  storm *s = arg;
-  (void)w;
-  for (unsigned i = 0; i < s->posts; i++) port_post(s->p, KEY(1), NULL, i);
-}
-
-static void r33_no_wake_up_is_lost_in_a_storm(void **state) {
-  enum { WORKERS = 8, POSTERS = 3 };
-  fixture *f = *state;
-  port    *p = fixture_port(f, 2);
-  storm   *s = fixture_memory(f, sizeof *s);
-  worker  *pool[WORKERS], *posters[POSTERS];
-  s->p = p;
-  s->posts = fixture_rounds(33334);
-  workers_serve(f, pool, WORKERS, p, storm_on_packet, s);
-  for (unsigned i = 0; i < POSTERS; i++) posters[i] = worker_start(f), worker_run(posters[i], storm_post, s);
-  for (unsigned i = 0; i < POSTERS; i++) assert_true(worker_returned(posters[i]));
-  assert_true(fixture_counts(&s->taken, POSTERS * s->posts));
-  assert_true(fixture_settles(p, WAITING, WORKERS));
-  assert_int_equal(fixture_stat_of(p, QUEUED), 0);
-  assert_int_equal(fixture_stat_of(p, ACTIVE), 0);
-  assert_int_equal(atomic_load(&s->taken), POSTERS * s->posts);
-}
-
-/* One connection of the mixed storm: the handler echoes, waits again, and now and then blocks, posts or sets a timer. */
-typedef struct line {
-  port        *p;
-  port_handle *h;
-  os_socket    there;
-  port_op      ready, timer;
-  unsigned     messages; /* to be sent by the client */
-  bool         ticking;  /* the timer is pending */
-  atomic_uint  echoed, over, extras_due, extras;
-} line;
-
-static void line_echo(line *l) {
-  char        scratch[64];
-  const void *data;
-  int64_t     n = port_take(l->h, &l->ready, scratch, sizeof scratch, &data);
-  if (n == 0 || (n < 0 && n != PORTICO_EAGAIN)) {
-    atomic_store(&l->over, 1);
-    return;
-  }
-  if (n > 0) {
-    port_try_send(l->h, BUF((void *)data, (size_t)n), 1);
-    unsigned echoed = atomic_fetch_add(&l->echoed, (unsigned)n);
-    if (echoed % 5 == 0 && port_post(l->p, l, NULL, 1) == 0) atomic_fetch_add(&l->extras_due, 1);
-    if (!l->ticking && port_timer(l->p, &l->timer, l, os_clock_now() + 50000) == 0) {
-      l->ticking = true;
-      atomic_fetch_add(&l->extras_due, 1);
-    }
-    if (echoed % 7 == 0) port_block_enter(), fixture_pause(20000), port_block_leave();
-  }
-  port_recv_ready(l->h, &l->ready);
-}
-
-static void line_on_packet(worker *w, const port_packet *packet, void *arg) {
-  line *l = packet->key;
-  (void)w, (void)arg;
-  if (packet->op == &l->ready) line_echo(l);
-  else atomic_fetch_add(&l->extras, 1);
-}
-
-enum { LINES_PER_CLIENT = 6 };
-
-static void line_client(worker *w, void *arg) {
-  line *lines = arg;
-  (void)w;
-  for (unsigned i = 0; i < lines[0].messages; i++) {
-    char byte = (char)i;
-    for (unsigned k = 0; k < LINES_PER_CLIENT; k++) peer_send(lines[k].there, &byte, 1);
-    for (unsigned k = 0; k < LINES_PER_CLIENT; k++) {
-      if (!peer_recv(lines[k].there, &byte, 1)) return;
-    }
-  }
-  for (unsigned k = 0; k < LINES_PER_CLIENT; k++) os_socket_shutdown_send(lines[k].there);
-}
-
-static void check_mixed_storm(fixture *f, port *p) {
-  enum { WORKERS = 6, CLIENTS = 2, LINES = CLIENTS * LINES_PER_CLIENT };
-  worker *pool[WORKERS], *clients[CLIENTS];
-  line   *lines = fixture_memory(f, LINES * sizeof *lines);
-  workers_serve(f, pool, WORKERS, p, line_on_packet, NULL);
-  for (unsigned i = 0; i < LINES; i++) {
-    pair c = loopback_pair(f, p, &lines[i]);
-    lines[i].p = p;
-    lines[i].h = c.here;
-    lines[i].there = c.there;
-    lines[i].messages = fixture_rounds(1000);
-    assert_int_equal(port_recv_ready(c.here, &lines[i].ready), 0);
-  }
-  for (unsigned i = 0; i < CLIENTS; i++) {
-    clients[i] = worker_start(f);
-    worker_run(clients[i], line_client, &lines[i * LINES_PER_CLIENT]);
-  }
-  for (unsigned i = 0; i < CLIENTS; i++) assert_true(worker_returned(clients[i]));
-  for (unsigned i = 0; i < LINES; i++) {
-    assert_true(fixture_counts(&lines[i].over, 1));
-    assert_int_equal(atomic_load(&lines[i].echoed), lines[i].messages);
-    assert_true(fixture_counts(&lines[i].extras, atomic_load(&lines[i].extras_due)));
-  }
-  assert_true(fixture_settles(p, WAITING, WORKERS));
-  assert_int_equal(fixture_stat_of(p, PENDING), 0);
-  assert_int_equal(fixture_stat_of(p, QUEUED), 0);
-}
-
-static void r33_no_wake_up_is_lost_when_all_kinds_of_packets_mix(void **state) {
-  fixture *f = *state;
-  check_mixed_storm(f, fixture_port(f, 2));
-}
-
-static void r33_no_wake_up_is_lost_with_the_monitor_either(void **state) {
-  fixture *f = *state;
-  check_mixed_storm(f, fixture_port_monitored(f, 2));
-}
-
 int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(r17_a_batch_costs_one_unit_of_concurrency),
@@ -491,9 +357,6 @@ int main(void) {
       CASE(r29_a_thread_that_exits_frees_its_place),
       CASE(r30_at_the_limit_a_wait_times_out_though_packets_are_queued),
       CASE(r31_one_packet_releases_one_worker),
-      CASE(r33_no_wake_up_is_lost_in_a_storm),
-      CASE(r33_no_wake_up_is_lost_when_all_kinds_of_packets_mix),
-      CASE(r33_no_wake_up_is_lost_with_the_monitor_either),
   };
   return cmocka_run_group_tests_name("threads", cases, NULL, NULL);
 }

@@ -1,8 +1,6 @@
 /* timer_test.c - contract suite: timers. */
 #include "worker.h"
 
-#include <stdlib.h>
-
 static void a_timer_brings_one_packet_and_never_early(void **state) {
   fixture *f = *state;
   port    *p = fixture_port(f, 1);
