@@ -48,7 +48,8 @@ local portico = {}
 ---@field on_drain? fun(conn: portico.Connection) a send returned false, and most of it has left by now
 ---@field on_close? fun(conn: portico.Connection, err: string?, code: portico.Code?) the end; no err: an orderly one
 ---@field recv_max? integer largest piece given to on_data, default 65536
----@field send_high? integer queued bytes above which send returns false and receiving pauses, default 262144
+---@field send_high? integer queued bytes above which send returns false, default 262144
+---@field recv_pause? boolean above send_high nothing is received; default true for listen, false for connect
 ---@field send_limit? integer queued bytes above which the connection is aborted with ELIMIT, default 16 MiB
 ---@field send_buffer? integer size of the kernel's send buffer; default: the kernel's own choice
 ---@field recv_buffer? integer size of the kernel's receive buffer; default: the kernel's own choice

@@ -1,5 +1,5 @@
-/* slots.h - a table that gives out ids for pointers: what Lua and other threads hold instead of pointers.   Layer: base.
- * An id is an index and a generation, so the id of something that is gone finds nothing, ever again. */
+/* slots.h - a table that gives out ids for pointers: what Lua and other threads hold instead of pointers.
+ * Layer: base. An id is an index and a generation, so the id of something that is gone finds nothing, ever again. */
 #ifndef PORTICO_BASE_SLOTS_H
 #define PORTICO_BASE_SLOTS_H
 #include <stddef.h>

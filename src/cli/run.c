@@ -79,9 +79,11 @@ static int serve(const options *o, portico_host *host) {
   interrupts_go_to(host, o->grace_s);
   int err = portico_start(host);
   if (err == 0) err = portico_wait(host, &exit_code);
-  if (err < 0) exit_code = run_failed(o, "the script failed: %s", portico_last_error(host));
+  if (err < 0 && err != PORTICO_EBUSY) {
+    exit_code = run_failed(o, "the script failed: %s", portico_last_error(host));
+  }
   interrupts_go_to(NULL, 0);
-  if (atomic_load(&interrupt_count) >= 2) { /* now means now: wait for no thread that hangs in a handler */
+  if (err == PORTICO_EBUSY) { /* interrupted twice, and a handler hangs: portico_close would wait for it */
     fflush(stdout);
     _Exit(exit_code);
   }

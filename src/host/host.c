@@ -71,7 +71,8 @@ static void host_on_idle(void *arg) {
 
 /* Fills in defaults. errors: EINVAL */
 static int host_configure(portico_config *c) {
-  if (c->concurrency > HOST_THREADS_MAX || c->workers > HOST_THREADS_MAX || c->vms > HOST_VMS_MAX) return PORTICO_EINVAL;
+  if (c->concurrency > HOST_THREADS_MAX || c->workers > HOST_THREADS_MAX) return PORTICO_EINVAL;
+  if (c->vms > HOST_VMS_MAX) return PORTICO_EINVAL;
   if (c->log_level > PORTICO_LOG_OFF || c->budget_signal < -1) return PORTICO_EINVAL;
   if (c->concurrency == 0) c->concurrency = os_processors();
   if (c->workers == 0) c->workers = 2 * c->concurrency;

@@ -128,7 +128,8 @@ int portico_load_string(portico_host *host, const char *name, const char *text, 
 
 /* Runs the script's main chunk in the first VM, then in the others if it registered a listener or subscription,
  * then starts the workers. Once only.
- * errors   ESCRIPT (the chunk raised: portico_last_error has file:line and traceback), EINVAL (nothing loaded), ENOMEM */
+ * errors   ESCRIPT (the chunk raised: portico_last_error has file:line and traceback), EINVAL (nothing loaded),
+ *          ENOMEM, EAGAIN (no more threads) */
 int portico_start(portico_host *host);
 
 /* Waits until the program has ended: nothing is left that could produce a packet, portico.stop, portico_stop, or a

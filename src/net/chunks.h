@@ -24,6 +24,7 @@ typedef struct chunk_pool {
   unsigned count;
 } chunk_pool;
 
+/* Frees the chunks that are kept. */
 void chunk_pool_fini(chunk_pool *pool);
 
 /* The bytes of one connection, in order. Zeroed = empty. */

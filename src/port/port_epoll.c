@@ -6,6 +6,7 @@
  * port_queue.h. A receive without a buffer (recv_ready) leaves the data in the kernel until port_take. */
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,8 @@ struct epoll_op {
   };
 };
 static_assert(sizeof(epoll_op) <= sizeof(port_op), "port_op has too little room for an op of epoll");
-static_assert(sizeof(port_buf) == sizeof(struct iovec) && offsetof(port_buf, data) == offsetof(struct iovec, iov_base) &&
+static_assert(sizeof(port_buf) == sizeof(struct iovec) &&
+                  offsetof(port_buf, data) == offsetof(struct iovec, iov_base) &&
                   offsetof(port_buf, len) == offsetof(struct iovec, iov_len),
               "arrays of port_buf go to the kernel as they are");
 
@@ -451,12 +453,19 @@ static int epoll_register(epoll_handle *h) {
   return 0;
 }
 
+/* True if a stream is connected, or was until its peer reset it: then it has no peer any more, but an error to read. */
+static bool epoll_was_connected(os_socket s) {
+  os_addr peer;
+  if (os_socket_peer(s, &peer) >= 0) return true;
+  struct pollfd look = {.fd = s, .events = POLLIN};
+  return poll(&look, 1, 0) == 1 && (look.revents & POLLIN) != 0;
+}
+
 static int epoll_attach(port *p, port_handle *base) {
   epoll_handle *h = (epoll_handle *)base;
   if (port_queue_closed(&epoll_of(p)->queue)) return PORTICO_ECLOSED;
-  os_addr peer;
   os_mutex_init(&h->lock);
-  h->connected = base->kind == PORT_STREAM && os_socket_peer(base->socket, &peer) >= 0;
+  h->connected = base->kind == PORT_STREAM && epoll_was_connected(base->socket);
   h->writable = base->kind == PORT_DATAGRAM || h->connected;
   h->readable = base->kind != PORT_STREAM; /* a stream's first edge tells */
   /* A stream that is not connected would only announce that it hangs; it is registered by its connect. */
@@ -601,8 +610,10 @@ static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsig
   if (h->sends.first != NULL || !h->writable) return epoll_leave(h, PORTICO_EAGAIN);
   struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
   ssize_t       n;
-  do n = count == 1 ? send(base->socket, bufs->data, bufs->len, MSG_NOSIGNAL) : sendmsg(base->socket, &msg, MSG_NOSIGNAL);
-  while (n < 0 && errno == EINTR);
+  do {
+    n = count == 1 ? send(base->socket, bufs->data, bufs->len, MSG_NOSIGNAL) /* the kernel has less to copy */
+                   : sendmsg(base->socket, &msg, MSG_NOSIGNAL);
+  } while (n < 0 && errno == EINTR);
   int64_t result = n < 0 ? os_error(errno) : n;
   if (result == PORTICO_EAGAIN) h->writable = false;
   os_mutex_unlock(&h->lock);

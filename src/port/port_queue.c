@@ -337,9 +337,10 @@ int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_
     bool open = q->active < q->max;
     bool starved = q->taken_unpolled >= QUEUE_POLL_EVERY && q->leader == NULL;
     if (open && q->queued > 0 && !starved) return queue_take_and_unlock(q, m, out_packets, max);
-    if (until_ns != INT64_MAX && (timeout_ns == 0 ? polled || q->leader != NULL || !open : os_clock_now() >= until_ns)) {
-      return queue_expire_and_unlock(q, m);
-    }
+    /* One look is a look at the source, too, unless somebody else does that or it would be of no use. */
+    bool looked = polled || q->leader != NULL || !open;
+    bool expired = timeout_ns == 0 ? looked : until_ns != INT64_MAX && os_clock_now() >= until_ns;
+    if (expired) return queue_expire_and_unlock(q, m);
     /* With packets waiting that only the gate holds back there is no use in more of them. */
     if (q->leader == NULL && (open || q->queued == 0)) {
       queue_poll_locked(q, m, open && q->queued > 0 ? 0 : until_ns);

@@ -266,7 +266,8 @@ static void connection_on_found(completion *first) {
 static void connection_on_lookup(completion *first) {
   connection_lookup *l = (connection_lookup *)first;
   port_block_enter();
-  l->found = runtime_stopping(l->vm->rt) ? PORTICO_ECANCELED : address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
+  l->found = PORTICO_ECANCELED;
+  if (!runtime_stopping(l->vm->rt)) l->found = address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
   port_block_leave();
   l->c.run = connection_on_found;
   if (strand_post(&l->vm->strand, &l->c) == 0) return;

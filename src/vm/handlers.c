@@ -108,7 +108,9 @@ static void handlers_read_field(lua_State *L, handlers *h) {
   if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "unknown handler or option (a %s)", luaL_typename(L, -2));
   const char *name = lua_tostring(L, -2);
   if (handlers_read_event(L, h, name) || handlers_read_option(L, h, name)) return;
-  bool *flag = strcmp(name, "nodelay") == 0 ? &h->nodelay : strcmp(name, "recv_pause") == 0 ? &h->limits.recv_pause : NULL;
+  bool *flag = NULL;
+  if (strcmp(name, "nodelay") == 0) flag = &h->nodelay;
+  if (strcmp(name, "recv_pause") == 0) flag = &h->limits.recv_pause;
   if (flag == NULL) handlers_refuse_name(L, name);
   if (!lua_isboolean(L, -1)) luaL_error(L, "option '%s' must be a boolean, not %s", name, luaL_typename(L, -1));
   *flag = lua_toboolean(L, -1) != 0;
@@ -131,7 +133,8 @@ static handlers *handlers_new(vm *v, const char *url, bool recv_pause) {
   h->refs = 1;
   h->nodelay = true;
   h->limits = (stream_limits){
-      .recv_max = STREAM_RECV_MAX, .send_high = HANDLERS_SEND_HIGH, .send_limit = HANDLERS_SEND_LIMIT, .recv_pause = recv_pause};
+      .recv_max = STREAM_RECV_MAX, .send_high = HANDLERS_SEND_HIGH, .send_limit = HANDLERS_SEND_LIMIT,
+      .recv_pause = recv_pause};
   for (int i = 0; i < HANDLER_EVENTS; i++) h->refs_lua[i] = LUA_NOREF;
   h->next = v->handlers;
   if (h->next != NULL) h->next->prev = h;

@@ -61,6 +61,13 @@ static bool runtime_advance(runtime *rt, runtime_state to) {
 
 /* ---- the end ---- */
 
+static void runtime_start_grace(runtime *rt, int64_t due_ns) {
+  rt->grace.run = runtime_on_grace;
+  runtime_hold(rt);
+  rt->grace_running = port_timer(rt->options.port, &rt->grace.op, &rt->control, due_ns) == 0;
+  if (!rt->grace_running) runtime_release(rt); /* no memory: the drain lasts until the connections have gone */
+}
+
 static void runtime_on_close_listeners(completion *c) {
   runtime *rt = container_of(c, runtime, close_listeners);
   server_close_all(rt);
@@ -68,9 +75,7 @@ static void runtime_on_close_listeners(completion *c) {
   atomic_store(&rt->close_posted, 0);
   /* Stopping cancels the grace time; a drain (re)starts it. */
   if (!rt->grace_running && !runtime_stopping(rt) && rt->grace_step < 2) {
-    rt->grace.run = runtime_on_grace;
-    rt->grace_running = port_timer(rt->options.port, &rt->grace.op, &rt->control, atomic_load(&rt->grace_until_ns)) == 0;
-    if (rt->grace_running) runtime_hold(rt);
+    runtime_start_grace(rt, atomic_load(&rt->grace_until_ns));
   }
   if (atomic_load(&rt->connections) == 0) runtime_stop(rt, 0);
   runtime_release(rt);
@@ -100,10 +105,7 @@ static void runtime_on_grace(completion *c) {
       for (unsigned i = 0; i < rt->options.vms; i++) vm_sweep(rt->vms[i], abort);
       due_ns = now_ns + runtime_last_grace_ns;
     }
-    if (rt->grace_step < 2) {
-      rt->grace_running = port_timer(rt->options.port, &rt->grace.op, &rt->control, due_ns) == 0;
-      if (rt->grace_running) runtime_hold(rt);
-    }
+    if (rt->grace_step < 2) runtime_start_grace(rt, due_ns);
   }
   runtime_release(rt);
 }

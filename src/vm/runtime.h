@@ -1,7 +1,8 @@
 /* runtime.h - the VMs of one host and what they share: port, log, the count of what is alive.   Layer: vm.
  *
  * Everything that could still produce a packet (a listener, connection, timer, message on its way) is counted in
- * `live`; when the last one is gone the program is over and on_idle says so. Ending early is asking all of them to end. */
+ * `live`; when the last one is gone the program is over and on_idle says so. Ending early is asking each of them to
+ * end. */
 #ifndef PORTICO_VM_RUNTIME_H
 #define PORTICO_VM_RUNTIME_H
 #include "base/log.h"

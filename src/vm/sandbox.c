@@ -1,6 +1,7 @@
 /* sandbox.c - the doors of the standard libraries that do not fit a server.
  *
- *  - Bytecode is refused everywhere: a malformed one can crash the process. load, loadfile, dofile and require take text.
+ *  - Bytecode is refused everywhere, since malformed one can crash the process: load, loadfile, dofile and require
+ *    take text.
  *  - os.execute may block: a worker says so, and another one runs in its place.
  *  - os.exit would end the process under other people's connections: portico.stop ends the program.
  *  - Of debug there is what reports errors; sethook would switch the time budget off.

@@ -76,8 +76,8 @@ static void server_on_accept(listener *l, os_socket socket, const os_addr *peer)
 static void server_on_trouble(listener *l, int err) {
   server *s = container_of(l, server, net);
   if (err < 0) {
-    log_write(runtime_log(s->rt), PORTICO_LOG_WARN, 0, "%s: cannot accept: %s; new connections wait until there is room",
-              s->url, portico_error_text(err));
+    log_write(runtime_log(s->rt), PORTICO_LOG_WARN, 0,
+              "%s: cannot accept: %s; new connections wait until there is room", s->url, portico_error_text(err));
   } else {
     log_write(runtime_log(s->rt), PORTICO_LOG_INFO, 0, "%s: accepting again", s->url);
   }

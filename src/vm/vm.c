@@ -17,8 +17,8 @@ enum { VM_GC_PAUSE = 150, VM_GC_STEP_MULTIPLIER = 200 }; /* incremental: generat
 
 /* ---- memory ---- */
 
-/* Counts what the state holds. Above the soft cap the running call is ended with an ordinary error as soon as it is back
- * at an instruction; only far above it is memory refused, which Lua survives less well. */
+/* Counts what the state holds. Above the soft cap the running call is ended with an ordinary error as soon as it is
+ * back at an instruction; only far above it is memory refused, which Lua survives less well. */
 static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes) {
   vm     *v = arg;
   size_t  held = block != NULL ? old_bytes : 0; /* old_bytes is a type tag for new blocks */

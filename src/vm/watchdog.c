@@ -94,8 +94,9 @@ static void watchdog_interrupt(watchdog *dog, vm *v, uint32_t calls, const os_th
                 : os_thread_interrupt(worker, dog->rt->options.budget_signal, &w->interrupt);
   if (err == 0 || w->blamed) return;
   w->blamed = true;
-  log_write(runtime_log(dog->rt), PORTICO_LOG_ERROR, v->index, "%s of %s is over its time budget and cannot be stopped: %s",
-            atomic_load(&w->what), atomic_load(&w->where), portico_error_text(err));
+  log_write(runtime_log(dog->rt), PORTICO_LOG_ERROR, v->index,
+            "%s of %s is over its time budget and cannot be stopped: %s", atomic_load(&w->what),
+            atomic_load(&w->where), portico_error_text(err));
 }
 
 static void watchdog_report_blocked(watchdog *dog, vm *v, int64_t for_ns) {

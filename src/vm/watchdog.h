@@ -1,9 +1,9 @@
 /* watchdog.h - ends handler calls that use too much processor time.   Layer: vm.
  *
  * A VM that enters Lua only counts up: that costs nothing. One thread per runtime looks from time to time which calls
- * are still the same, reads the processor clock of their worker, and once the budget is spent interrupts that worker and
- * sets a hook, which raises an error at every instruction until the call is out, so that pcall cannot swallow it. What
- * sits inside a C function cannot be stopped, only reported: a handler that blocks is logged, with blame. */
+ * are still the same and reads the processor clock of their worker. Once the budget is spent it interrupts that worker
+ * and sets a hook, which raises an error at every instruction until the call is out, so that pcall cannot swallow it.
+ * What sits inside a C function cannot be stopped, only reported: a handler that blocks is logged, with blame. */
 #ifndef PORTICO_VM_WATCHDOG_H
 #define PORTICO_VM_WATCHDOG_H
 #include <lua.h>
@@ -40,6 +40,7 @@ void watchdog_unlock(watchdog *dog);
 void watchdog_join(void);
 void watchdog_leave(watchdog *dog);
 
+/* Makes a watch with no call in it. */
 void watch_init(watch *w);
 
 /* Around each call into Lua, on the worker. leave takes the hook away if there was one: true if the call was ended. */
