@@ -76,7 +76,7 @@ static int load_ready(portico_host *h, const char *name, int argc, const char *c
 
 int portico_load_string(portico_host *h, const char *name, const char *text, size_t len, int argc,
                         const char *const *argv) {
-  int err = load_ready(h, name, argc, argv);
+  int err = text == NULL ? PORTICO_EINVAL : load_ready(h, name, argc, argv);
   if (err < 0) return err;
   char *copy = load_copy(text, len);
   if (copy == NULL) return host_fail(h, PORTICO_ENOMEM, "cannot load %s: out of memory", name);

@@ -115,6 +115,7 @@ int portico_wait(portico_host *h, int *out_exit_code) {
   unsigned seen = 0;
   while (atomic_load(&h->state) == HOST_STARTED) {
     host_heed_interrupts(h, &seen);
+    if (runtime_stopping(h->rt)) portico_hold(h, false);
     if (atomic_load(&h->rt->live) == 0) {
       host_finish(h);
     } else if (seen < 2) {

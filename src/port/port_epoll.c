@@ -602,19 +602,23 @@ static int epoll_send(port_handle *base, port_op *base_op, const port_buf *bufs,
   return epoll_start(h, op, &h->sends, &h->writable);
 }
 
+static int64_t epoll_gather(os_socket s, const port_buf *bufs, unsigned count) {
+  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
+  ssize_t       n;
+  do n = sendmsg(s, &msg, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? os_error(errno) : n;
+}
+
 static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsigned count) {
   epoll_handle *h = (epoll_handle *)base;
   int           err = epoll_enter(h, true);
   if (err < 0) return err;
   if (h->shut) return epoll_leave(h, PORTICO_ESHUTDOWN);
   if (h->sends.first != NULL || !h->writable) return epoll_leave(h, PORTICO_EAGAIN);
-  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
-  ssize_t       n;
-  do {
-    n = count == 1 ? send(base->socket, bufs->data, bufs->len, MSG_NOSIGNAL) /* the kernel has less to copy */
-                   : sendmsg(base->socket, &msg, MSG_NOSIGNAL);
-  } while (n < 0 && errno == EINTR);
-  int64_t result = n < 0 ? os_error(errno) : n;
+  int64_t result;
+  if (count == 1) result = os_socket_send(base->socket, bufs->data, bufs->len); /* the kernel has less to copy */
+  else result = epoll_gather(base->socket, bufs, count);
   if (result == PORTICO_EAGAIN) h->writable = false;
   os_mutex_unlock(&h->lock);
   return result;

@@ -66,33 +66,14 @@ static void connection_on_open(stream *s) {
   connection_tell(c, ON_OPEN);
 }
 
-/* Runs protected: (handler, connection object, light userdata of the bytes). A string that is too long for what memory
- * is left must be an error like any other. */
-typedef struct connection_bytes {
-  const void *data;
-  size_t      len;
-} connection_bytes;
-
-static int connection_push_data(lua_State *L) {
-  const connection_bytes *b = lua_touserdata(L, 3);
-  lua_pushlstring(L, b->data, b->len);
-  lua_replace(L, 3);
-  lua_call(L, 2, 0);
-  return 0;
-}
-
 static void connection_on_data(stream *s, const void *data, size_t len) {
-  connection      *c = connection_of(s);
-  connection_bytes b = {.data = data, .len = len};
-  lua_State       *L = c->vm->L;
-  lua_pushcfunction(L, connection_push_data);
-  if (!handlers_push(c->handlers, ON_DATA)) {
-    lua_pop(L, 1);
-    return;
-  }
+  connection *c = connection_of(s);
+  if (!handlers_push(c->handlers, ON_DATA)) return;
   connection_push(c);
-  lua_pushlightuserdata(L, &b);
-  connection_check(c, connection_call(c, ON_DATA, 3));
+  int err = vm_push_bytes(c->vm, data, len);
+  if (err == 0) err = connection_call(c, ON_DATA, 2);
+  else lua_pop(c->vm->L, 2);
+  connection_check(c, err);
 }
 
 static void connection_on_end(stream *s) {

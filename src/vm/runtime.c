@@ -123,6 +123,7 @@ void runtime_stop(runtime *rt, int exit_code) {
   atomic_store(&rt->exit_code, exit_code);
   for (unsigned i = 0; i < rt->options.vms; i++) vm_sweep(rt->vms[i], true);
   runtime_ask_control(rt);
+  rt->options.on_idle(rt->options.arg); /* whoever holds the runtime for the outside may let go now */
 }
 
 /* ---- life cycle ---- */

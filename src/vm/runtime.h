@@ -23,7 +23,7 @@ typedef struct runtime_options {
   int       budget_signal;
   /* A Lua module that comes with the program, or false. */
   bool (*find_module)(const char *name, const char **out_text, size_t *out_len);
-  void (*on_idle)(void *arg); /* nothing is alive any more. threads: any worker; once or more */
+  void (*on_idle)(void *arg); /* nothing is alive any more, or the end was asked for: look. threads: any */
   void *arg;
 } runtime_options;
 

@@ -13,7 +13,12 @@
 #include "vm/inbox.h"
 #include "vm/timer.h"
 
-enum { VM_GC_PAUSE = 150, VM_GC_STEP_MULTIPLIER = 200 }; /* incremental: generational mode has bugs in 5.4.4 */
+/* Incremental, since the generational mode has bugs in 5.4.4. A cycle begins when the heap has grown to PAUSE % of what
+ * was left by the last: a handler makes little but short-lived strings, and marking the same libraries again and again
+ * would cost more than the memory is worth. The cap collects first, see watchdog.c. */
+enum { VM_GC_PAUSE = 400, VM_GC_STEP_MULTIPLIER = 200 };
+
+enum { VM_RESERVE_BYTES = 2 * STREAM_RECV_MAX }; /* more than one received string takes */
 
 /* ---- memory ---- */
 
@@ -29,15 +34,30 @@ static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_by
   }
   size_t used = v->memory.used - held + new_bytes;
   if (new_bytes > held && used > v->memory.soft) {
-    if (used > v->memory.hard) return NULL;
+    if (used > v->memory.hard && !v->memory.pushing) return NULL;
     if (!v->memory.over) {
       v->memory.over = true;
       watch_raise(&v->watch);
     }
   }
   void *moved = realloc(block, new_bytes);
+  if (moved == NULL && v->memory.pushing) {
+    free(v->memory.reserve);
+    v->memory.reserve = NULL;
+    moved = realloc(block, new_bytes);
+  }
   if (moved != NULL) v->memory.used = used;
   return moved;
+}
+
+int vm_push_bytes(vm *v, const void *data, size_t len) {
+  CHECK(len <= STREAM_RECV_MAX);
+  if (v->memory.reserve == NULL) v->memory.reserve = malloc(VM_RESERVE_BYTES);
+  if (v->memory.reserve == NULL) return PORTICO_ENOMEM;
+  v->memory.pushing = true;
+  lua_pushlstring(v->L, data, len);
+  v->memory.pushing = false;
+  return 0;
 }
 
 /* ---- errors ---- */
@@ -191,6 +211,7 @@ int vm_open(runtime *rt, unsigned index, vm **out_vm) {
 void vm_close(vm *v) {
   CHECK(v->connections.count == 0 && v->timers.count == 0 && v->turn.dirty == NULL);
   if (v->L != NULL) lua_close(v->L);
+  free(v->memory.reserve);
   handlers_free_all(v);
   inbox_close(v);
   slots_fini(&v->connections);

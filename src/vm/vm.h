@@ -19,6 +19,8 @@ typedef struct handlers handlers;
 /* Memory of one state; touched by the worker inside. */
 typedef struct vm_memory {
   size_t used, soft, hard; /* above soft the handler is ended with an error, above hard there is nothing */
+  void  *reserve;          /* given up to let vm_push_bytes succeed when the system has no more */
+  bool   pushing;          /* inside vm_push_bytes: it must not fail */
   bool   over;             /* soft was passed: errors are raised until the call is out */
 } vm_memory;
 
@@ -61,6 +63,10 @@ char *vm_take_message(vm *v);
  * traceback; `what` and `where` say in whose name ("on_data" of "tcp://...") and live as long as the VM.
  * result   0; ESCRIPT. The stack is as before the function was pushed, either way */
 int vm_call(vm *v, int args, const char *what, const char *where);
+
+/* Pushes up to STREAM_RECV_MAX bytes as a string on the main stack, outside of any call: that is why it may not raise.
+ * errors   ENOMEM (nothing pushed) */
+int vm_push_bytes(vm *v, const void *data, size_t len);
 
 /* Pushes nil, message, code name: how API functions fail. text may be NULL for the code's own words. result: 3 */
 int vm_push_error(lua_State *L, int err, const char *text);

@@ -31,6 +31,18 @@ static _Thread_local bool           self_joined;
 static void watch_hook(lua_State *L, lua_Debug *ar) {
   (void)ar;
   vm *v = vm_of(L);
+  if (v->memory.over && !v->watch.failed) {
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    v->memory.over = v->memory.used > v->memory.soft;
+    bool overrun = atomic_load_explicit(&v->watch.overrun, memory_order_relaxed) ==
+                   atomic_load_explicit(&v->watch.calls, memory_order_relaxed);
+    if (!v->memory.over && !overrun) { /* it was only garbage */
+      v->watch.spent = false;
+      lua_sethook(L, NULL, 0, 0);
+      return;
+    }
+  }
+  v->watch.failed = true;
   if (v->memory.over) luaL_error(L, "memory cap of %d MiB exceeded", (int)(v->memory.soft >> 20));
   luaL_error(L, "time budget of %d ms spent", (int)(v->rt->options.budget_ns / OS_NS_PER_MS));
 }
@@ -70,7 +82,7 @@ bool watch_leave(watch *w, lua_State *L) {
   atomic_signal_fence(memory_order_seq_cst); /* an interrupt after this finds another call */
   bool spent = w->spent;
   if (spent) {
-    w->spent = false;
+    w->spent = w->failed = false;
     lua_sethook(L, NULL, 0, 0);
   }
   return spent;

@@ -21,7 +21,8 @@ typedef struct watch {
   os_thread_view *_Atomic    worker;  /* who is inside */
   lua_State *_Atomic         running; /* the coroutine that runs right now */
   const char *_Atomic        what, *_Atomic where; /* in whose name: static or as old as the handlers */
-  bool                       spent;   /* worker inside only: the hook is set, errors are raised until out */
+  bool                       spent;   /* worker inside only: the hook is set */
+  bool                       failed;  /* worker inside only: it has raised an error, and will until the call is out */
   /* watchdog only */
   uint32_t seen_calls;
   int64_t  seen_cpu_ns, seen_ns;

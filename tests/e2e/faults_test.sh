@@ -28,7 +28,12 @@ check 'timers that raise' grep -q 'this is a long' "$T/run.out"
 check 'go on' [ "$(grep -c 'boom in every[^ ]*$' "$T/faulty.err")" -ge 2 ]
 check 'the server is well' still_serving
 
-for kind in loop caught coroutine; do
+endless='loop caught coroutine'
+if thread_sanitizer; then
+  echo 'not checked: endless loops, for the thread sanitizer holds back the signal that ends them'
+  endless=
+fi
+for kind in $endless; do
   lines=$(grep -c '' "$T/faulty.err")
   run "$PORTICO" run send "$(address $kind)"
   check "$kind: the connection ends" [ $code -eq 1 ]
@@ -45,6 +50,7 @@ for kind in memory one_string; do
 done
 stop faulty
 
+[ -n "$endless" ] || exit 0
 serve faulty "$PORTICO" run --vms 2 --concurrency 2 --budget 3000 $E2E/faulty_server.lua
 no_cr "$T/faulty.out"
 start looper "$PORTICO" run send "$(address loop)"

@@ -30,10 +30,14 @@ listen("timer", {
   on_end = function() end, -- the timer closes
   on_data = function(conn, data)
     portico.after(0, boom "after")
-    local calls = 0
-    portico.every(0.001, function()
+    local calls, timer = 0, nil
+    timer = portico.every(0.001, function()
       calls = calls + 1
-      if calls == 3 then conn:send(data) conn:close() end
+      if calls == 3 then
+        timer:cancel()
+        conn:send(data)
+        conn:close()
+      end
       error("boom in every")
     end)
   end,

@@ -48,6 +48,9 @@ fail() {
   failed=1
 }
 
+# True if the program is built with the thread sanitizer, which holds signals back while a thread makes no calls.
+thread_sanitizer() { grep -q __tsan_init "$PORTICO"; }
+
 # check WHAT COMMAND...: the command must succeed.
 check() {
   what=$1

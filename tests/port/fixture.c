@@ -237,7 +237,7 @@ bool fixture_slow(void) {
 }
 
 int64_t fixture_deadline(void) {
-  return fixture_slow() ? MS(100000) : MS(30000); /* only a failure takes that long, or a very busy machine */
+  return fixture_slow() ? MS(60000) : MS(30000); /* only a failure takes that long, or a very busy machine */
 }
 
 int64_t fixture_soon(void) {

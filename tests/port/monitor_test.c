@@ -272,21 +272,28 @@ static void r21_a_poller_that_runs_on_is_replaced_without_monitor_too(void **sta
   check_replaced(f, fixture_port(f, 2));
 }
 
+/* a polls and b waits; a serves one message and does not come back; the next message must reach b. */
+static void check_blocked_poller(fixture *f, port *p, void (*block)(worker *w)) {
+  pair     c = loopback_pair(f, p, KEY(7));
+  worker  *a = parked_worker(f, p, 1), *b = parked_worker(f, p, 2);
+  port_op *ops = pair_start_receives(f, c.here, 2);
+  assert_true(peer_send(c.there, "1", 1));
+  assert_got(a, 7);
+  assert_ptr_equal(worker_result_of(a)->packets[0].op, &ops[0]);
+  block(a);
+  assert_true(peer_send(c.there, "2", 1));
+  assert_got(b, 7);
+  assert_ptr_equal(worker_result_of(b)->packets[0].op, &ops[1]);
+}
+
 static void r23_a_poller_that_blocks_is_replaced(void **state) {
   fixture *f = *state;
-  port    *p = gated_port(f, 1);
-  pair     c = loopback_pair(f, p, KEY(7));
-  port_op *op = fixture_op(f);
-  char    *data = fixture_memory(f, 1);
-  worker  *a = parked_worker(f, p, 1);
-  post(p, 1);
-  assert_got(a, 1);
-  assert_int_equal(port_recv(c.here, op, BUF(data, 1), 1), 0);
-  worker *b = worker_start(f);
-  worker_park(b, p, 1);
-  worker_enter(a);
-  assert_true(peer_send(c.there, "x", 1));
-  assert_got(b, 7);
+  check_blocked_poller(f, gated_port(f, 1), worker_enter);
+}
+
+static void r23_a_poller_that_sleeps_is_replaced(void **state) {
+  fixture *f = *state;
+  check_blocked_poller(f, watched_port(f, 1), worker_sleep);
 }
 
 int main(void) {
@@ -305,6 +312,7 @@ int main(void) {
       CASE(r21_a_poller_that_runs_on_is_replaced),
       CASE(r21_a_poller_that_runs_on_is_replaced_without_monitor_too),
       CASE(r23_a_poller_that_blocks_is_replaced),
+      CASE(r23_a_poller_that_sleeps_is_replaced),
   };
   return cmocka_run_group_tests_name("monitor", cases, NULL, NULL);
 }

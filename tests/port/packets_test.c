@@ -110,6 +110,19 @@ static void r5_a_wait_never_ends_before_its_time(void **state) {
   }
 }
 
+static void r5_a_second_waiter_never_ends_early_either(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 4);
+  worker  *a = worker_start(f), *b = worker_start(f);
+  worker_park(a, p, 1);
+  for (unsigned i = 0; i < 20; i++) {
+    int64_t timeout_ns = MS(5) + i * 123457;
+    worker_get_n(b, p, 1, timeout_ns);
+    assert_got_error(b, PORTICO_ETIMEDOUT);
+    assert_true(worker_result_of(b)->ended_ns - worker_result_of(b)->began_ns >= timeout_ns);
+  }
+}
+
 static void r5_no_time_means_looking_only(void **state) {
   port       *p = fixture_port(*state, 1);
   port_packet packet;
@@ -411,6 +424,7 @@ int main(void) {
       CASE(r3_each_way_to_get_nothing_has_its_own_result),
       CASE(r4_a_wait_that_brings_nothing_touches_nothing),
       CASE(r5_a_wait_never_ends_before_its_time),
+      CASE(r5_a_second_waiter_never_ends_early_either),
       CASE(r5_no_time_means_looking_only),
       CASE(r5_a_thief_does_not_prolong_a_wait),
       CASE(r6_an_op_that_ends_at_once_yields_exactly_one_packet),

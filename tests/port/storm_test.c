@@ -44,6 +44,44 @@ static void r33_no_wake_up_is_lost_in_a_storm(void **state) {
   assert_int_equal(atomic_load(&s->taken), POSTERS * s->posts);
 }
 
+/* Workers that look for a moment only and come back: a packet must not fall between time-out and release. */
+typedef struct flicker {
+  port       *p;
+  atomic_uint taken;
+  atomic_bool stop;
+} flicker;
+
+static void flicker_get(worker *w, void *arg) {
+  flicker    *s = arg;
+  unsigned    turn = 0;
+  port_packet packet;
+  (void)w;
+  while (!atomic_load(&s->stop)) {
+    if (port_get(s->p, &packet, 1, turn++ % 30 * 2000) == 1) atomic_fetch_add(&s->taken, 1);
+  }
+}
+
+static void r33_no_packet_falls_between_time_out_and_release(void **state) {
+  enum { WORKERS = 4 };
+  fixture *f = *state;
+  port    *p = fixture_port(f, WORKERS);
+  flicker *s = fixture_memory(f, sizeof *s);
+  worker  *workers[WORKERS];
+  unsigned posts = fixture_rounds(20000);
+  s->p = p;
+  for (unsigned i = 0; i < WORKERS; i++) workers[i] = worker_start(f), worker_run(workers[i], flicker_get, s);
+  for (unsigned i = 0; i < posts; i++) {
+    assert_int_equal(port_post(p, KEY(1), NULL, i), 0);
+    if (i % 3 == 0) os_thread_yield();
+  }
+  bool all = fixture_counts(&s->taken, posts);
+  atomic_store(&s->stop, true);
+  for (unsigned i = 0; i < WORKERS; i++) assert_true(worker_returned(workers[i]));
+  assert_true(all);
+  assert_int_equal(atomic_load(&s->taken), posts);
+  assert_int_equal(fixture_stat_of(p, WAITING), 0);
+}
+
 /* One connection of the mixed storm: its handler echoes, and now and then blocks, posts or sets a timer. */
 typedef struct line {
   port        *p;
@@ -147,6 +185,7 @@ static void r33_no_wake_up_is_lost_with_the_monitor_either(void **state) {
 int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(r33_no_wake_up_is_lost_in_a_storm),
+      CASE(r33_no_packet_falls_between_time_out_and_release),
       CASE(r33_no_wake_up_is_lost_when_all_kinds_of_packets_mix),
       CASE(r33_no_wake_up_is_lost_with_the_monitor_either),
   };

@@ -150,7 +150,7 @@ void worker_exit(worker *w) {
 }
 
 void worker_get(worker *w, port *p) {
-  worker_get_n(w, p, 1, fixture_deadline());
+  worker_get_n(w, p, 1, 2 * fixture_deadline()); /* so that a lost wake-up is not mended before the test gives up */
 }
 
 void worker_get_n(worker *w, port *p, unsigned max, int64_t timeout_ns) {
@@ -164,7 +164,7 @@ void worker_get_n(worker *w, port *p, unsigned max, int64_t timeout_ns) {
 void worker_serve(worker *w, port *p, worker_packet_fn on_packet, void *arg) {
   w->p = p;
   w->max = 1;
-  w->timeout_ns = fixture_deadline();
+  w->timeout_ns = 2 * fixture_deadline();
   w->on_packet = on_packet;
   w->arg = arg;
   worker_set_step(w, SERVE);
@@ -181,7 +181,7 @@ void worker_run(worker *w, worker_fn body, void *arg) {
 }
 
 bool worker_returned(worker *w) {
-  return os_event_wait(&w->done, fixture_deadline() * 2);
+  return os_event_wait(&w->done, fixture_deadline());
 }
 
 bool worker_stays(worker *w) {

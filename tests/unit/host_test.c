@@ -1,0 +1,745 @@
+/* host_test.c - the public API, as a program that embeds us uses it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "os/clock.h"
+#include "os/socket.h"
+#include "os/thread.h"
+#include "portico.h"
+
+static const int64_t patience_ns = 60LL * OS_NS_PER_S; /* far beyond what any test needs */
+static const int64_t glance_ns = OS_NS_PER_MS;
+
+enum { RECORDS = 64, RECORD_BYTES = 600 };
+
+/* What was logged; every record is an event for the test. */
+typedef struct diary {
+  os_mutex           lock;
+  os_event           news;
+  int                count;
+  portico_log_record records[RECORDS]; /* text points into texts */
+  char               texts[RECORDS][RECORD_BYTES];
+} diary;
+
+typedef struct fixture {
+  portico_host *host, *second;
+  diary         diary, second_diary;
+  os_thread     dog; /* bites if a test never ends: a host that hangs cannot be taken down from outside */
+  os_event      calm;
+} fixture;
+
+/* ---- the diary ---- */
+
+static void note(const portico_log_record *record, void *arg) {
+  diary *d = arg;
+  os_mutex_lock(&d->lock);
+  if (d->count < RECORDS) {
+    d->records[d->count] = *record;
+    strncpy(d->texts[d->count], record->text, RECORD_BYTES - 1);
+    d->records[d->count].text = d->texts[d->count];
+    d->count++;
+  }
+  os_mutex_unlock(&d->lock);
+  os_event_set(&d->news);
+}
+
+/* The first record that contains text, or NULL. Records stay where they are. */
+static const portico_log_record *look_up(diary *d, const char *text) {
+  const portico_log_record *found = NULL;
+  os_mutex_lock(&d->lock);
+  for (int i = 0; i < d->count && found == NULL; i++) {
+    if (strstr(d->texts[i], text) != NULL) found = &d->records[i];
+  }
+  os_mutex_unlock(&d->lock);
+  return found;
+}
+
+/* Waits for a record that contains text; callable on any thread. result: NULL if there came none in time */
+static const portico_log_record *await(diary *d, const char *text) {
+  for (int64_t end = os_clock_now() + patience_ns; os_clock_now() < end;) {
+    const portico_log_record *found = look_up(d, text);
+    if (found != NULL) return found;
+    os_event_wait(&d->news, patience_ns / 10);
+  }
+  return NULL;
+}
+
+static int diary_open(diary *d) {
+  os_mutex_init(&d->lock);
+  return os_event_init(&d->news);
+}
+
+static void diary_close(diary *d) {
+  os_event_fini(&d->news);
+  os_mutex_fini(&d->lock);
+}
+
+/* ---- making and dropping ---- */
+
+static void dog_watch(void *arg) {
+  fixture *f = arg;
+  if (os_event_wait(&f->calm, patience_ns)) return;
+  fprintf(stderr, "a host hangs\n");
+  abort();
+}
+
+static portico_config config_for(diary *d) {
+  portico_config config = PORTICO_CONFIG_DEFAULT;
+  config.concurrency = 2;
+  config.workers = 3;
+  config.vms = 3;
+  config.log_level = PORTICO_LOG_DEBUG;
+  config.log_fn = note;
+  config.log_arg = d;
+  return config;
+}
+
+static int make_host(void **state) {
+  fixture *f = calloc(1, sizeof *f);
+  if (f == NULL || diary_open(&f->diary) < 0 || diary_open(&f->second_diary) < 0) return -1;
+  if (os_event_init(&f->calm) < 0 || os_thread_start(&f->dog, dog_watch, f) < 0) return -1;
+  portico_config config = config_for(&f->diary);
+  *state = f;
+  return portico_open(&config, &f->host);
+}
+
+static int drop_host(void **state) {
+  fixture *f = *state;
+  portico_close(f->host);
+  portico_close(f->second);
+  os_event_set(&f->calm);
+  os_thread_join(&f->dog);
+  os_event_fini(&f->calm);
+  diary_close(&f->diary);
+  diary_close(&f->second_diary);
+  free(f);
+  return 0;
+}
+
+static int load(portico_host *h, const char *script) {
+  return portico_load_string(h, "test.lua", script, strlen(script), 0, NULL);
+}
+
+static void start(portico_host *h, const char *script) {
+  int err = load(h, script);
+  if (err == 0) err = portico_start(h);
+  if (err < 0) fail_msg("%s: %s", portico_error_name(err), portico_last_error(h));
+}
+
+static int wait_for_exit_code(portico_host *h) {
+  int code = -1;
+  assert_int_equal(portico_wait(h, &code), 0);
+  return code;
+}
+
+#define REQUIRE "local portico = require 'portico' "
+#define LISTEN "local l = assert(portico.listen('tcp://127.0.0.1:0', {on_data = function(c, d) c:send(d) end})) "
+
+/* ---- opening ---- */
+
+static void info_tells_what_was_decided(void **state) {
+  fixture     *f = *state;
+  portico_info info;
+  portico_get_info(f->host, &info);
+  assert_non_null(info.backend);
+  assert_int_equal(info.concurrency, 2);
+  assert_int_equal(info.workers, 3);
+  assert_int_equal(info.vms, 3);
+  assert_int_equal(info.connections, 0);
+  assert_int_equal(info.listeners, 0);
+  assert_string_equal(portico_last_error(f->host), "");
+}
+
+static void the_default_config_fills_every_number_in(void **state) {
+  fixture       *f = *state;
+  portico_config config = PORTICO_CONFIG_DEFAULT;
+  portico_info   info;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  portico_get_info(f->second, &info);
+  assert_int_equal(info.concurrency, os_processors());
+  assert_int_equal(info.workers, 2 * info.concurrency);
+  assert_int_equal(info.vms, info.concurrency);
+}
+
+static void a_number_out_of_range_is_refused(void **state) {
+  (void)state;
+  portico_config configs[5];
+  for (int i = 0; i < 5; i++) configs[i] = config_for(NULL);
+  configs[0].concurrency = 1u << 30;
+  configs[1].workers = 1u << 30;
+  configs[2].vms = 1u << 30;
+  configs[3].log_level = (portico_log_level)99;
+  configs[4].budget_signal = -2;
+  for (int i = 0; i < 5; i++) {
+    portico_host *h = NULL;
+    assert_int_equal(portico_open(&configs[i], &h), PORTICO_EINVAL);
+    assert_null(h);
+  }
+}
+
+static void opening_without_config_or_output_is_refused(void **state) {
+  (void)state;
+  portico_config config = PORTICO_CONFIG_DEFAULT;
+  portico_host  *h = NULL;
+  assert_int_equal(portico_open(NULL, &h), PORTICO_EINVAL);
+  assert_int_equal(portico_open(&config, NULL), PORTICO_EINVAL);
+  assert_null(h);
+  assert_string_equal(portico_last_error(NULL), "");
+}
+
+static void an_unknown_backend_is_not_supported(void **state) {
+  (void)state;
+  portico_config config = config_for(NULL);
+  portico_host  *h = NULL;
+  config.backend = "carrier pigeon";
+  assert_int_equal(portico_open(&config, &h), PORTICO_ENOTSUP);
+  assert_null(h);
+}
+
+static void the_backend_that_info_names_can_be_asked_for(void **state) {
+  fixture     *f = *state;
+  portico_info info, second;
+  portico_get_info(f->host, &info);
+  portico_config config = config_for(&f->second_diary);
+  config.backend = info.backend;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  portico_get_info(f->second, &second);
+  assert_string_equal(info.backend, second.backend);
+}
+
+static void a_host_closes_without_a_start(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, "error 'never run'"), 0);
+}
+
+static void closing_nothing_does_nothing(void **state) {
+  (void)state;
+  portico_close(NULL);
+}
+
+static void calls_without_a_host_are_refused(void **state) {
+  (void)state;
+  assert_int_equal(load(NULL, ""), PORTICO_EINVAL);
+  assert_int_equal(portico_load_file(NULL, "x.lua", 0, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_start(NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_wait(NULL, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_hold(NULL, true), PORTICO_EINVAL);
+  assert_int_equal(portico_post(NULL, "t", "", 0), PORTICO_EINVAL);
+  assert_int_equal(portico_drain(NULL, 0), PORTICO_EINVAL);
+  assert_int_equal(portico_stop(NULL, 0), PORTICO_EINVAL);
+}
+
+/* ---- loading ---- */
+
+static void a_mistake_in_the_script_is_told_with_file_and_line(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, "local a = 1\nlocal b =\n= 2\n"), PORTICO_ESCRIPT);
+  assert_non_null(strstr(portico_last_error(f->host), "test.lua:3:"));
+}
+
+static void after_a_failed_load_another_may_succeed(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, "]"), PORTICO_ESCRIPT);
+  start(f->host, REQUIRE "portico.stop(9)");
+  assert_int_equal(wait_for_exit_code(f->host), 9);
+}
+
+static void a_file_that_is_not_there_is_told_by_name(void **state) {
+  fixture *f = *state;
+  assert_int_equal(portico_load_file(f->host, "no/such/file.lua", 0, NULL), PORTICO_ENOFILE);
+  assert_non_null(strstr(portico_last_error(f->host), "no/such/file.lua"));
+}
+
+static void bytecode_is_refused(void **state) {
+  fixture         *f = *state;
+  static const char plain[] = "\x1bLua\x54\0\x19\x93\r\n\x1a\n", hidden[] = "#!lua\n\x1bLua\x54\0\x19\x93\r\n\x1a\n";
+  assert_int_equal(portico_load_string(f->host, "a.lua", plain, sizeof plain, 0, NULL), PORTICO_ESCRIPT);
+  assert_non_null(strstr(portico_last_error(f->host), "a.lua: this is bytecode"));
+  assert_int_equal(portico_load_string(f->host, "a.lua", hidden, sizeof hidden, 0, NULL), PORTICO_ESCRIPT);
+}
+
+static void a_second_load_is_refused(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, ""), 0);
+  assert_int_equal(load(f->host, ""), PORTICO_EBUSY);
+  assert_string_not_equal(portico_last_error(f->host), "");
+  assert_int_equal(portico_load_file(f->host, "no/such/file.lua", 0, NULL), PORTICO_EBUSY);
+  assert_int_equal(portico_start(f->host), 0);
+  assert_int_equal(load(f->host, ""), PORTICO_EBUSY);
+}
+
+static void bad_arguments_of_a_load_are_refused(void **state) {
+  fixture *f = *state;
+  assert_int_equal(portico_load_string(f->host, NULL, "", 0, 0, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_load_string(f->host, "a", NULL, 0, 0, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_load_string(f->host, "a", "", 0, -1, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_load_string(f->host, "a", "", 0, 1, NULL), PORTICO_EINVAL);
+}
+
+static void the_script_gets_its_arguments(void **state) {
+  fixture          *f = *state;
+  const char *const argv[] = {"one", "", "three"};
+  static const char script[] = REQUIRE "assert(arg[0] == 'test.lua' and #arg == 3 and arg[1] == 'one' and arg[2] == '')"
+                                       "assert(select('#', ...) == 3 and select(3, ...) == 'three') portico.stop(3)";
+  assert_int_equal(portico_load_string(f->host, "test.lua", script, sizeof script - 1, 3, argv), 0);
+  assert_int_equal(portico_start(f->host), 0);
+  assert_int_equal(wait_for_exit_code(f->host), 3);
+}
+
+/* ---- starting ---- */
+
+static void a_start_without_a_load_is_refused(void **state) {
+  fixture *f = *state;
+  assert_int_equal(portico_start(f->host), PORTICO_EINVAL);
+  assert_string_not_equal(portico_last_error(f->host), "");
+}
+
+static void a_second_start_is_refused(void **state) {
+  fixture *f = *state;
+  start(f->host, "");
+  assert_int_equal(portico_start(f->host), PORTICO_EINVAL);
+}
+
+static void a_wait_without_a_start_is_refused(void **state) {
+  fixture *f = *state;
+  int      code = 77;
+  assert_int_equal(load(f->host, ""), 0);
+  assert_int_equal(portico_wait(f->host, &code), PORTICO_EINVAL);
+  assert_int_equal(code, 77);
+}
+
+static void an_error_in_the_main_chunk_is_told_with_a_traceback_and_the_host_closes(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, "local function g()\n  error 'boom'\nend\ng()\n"), 0);
+  assert_int_equal(portico_start(f->host), PORTICO_ESCRIPT);
+  assert_non_null(strstr(portico_last_error(f->host), "test.lua:2: boom"));
+  assert_non_null(strstr(portico_last_error(f->host), "traceback"));
+  assert_int_equal(portico_wait(f->host, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_post(f->host, "t", "", 0), PORTICO_ECLOSED);
+}
+
+static void what_a_failed_main_chunk_had_begun_is_ended_by_close(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, REQUIRE LISTEN "portico.every(1, print) portico.subscribe('t', print)"
+                                         "portico.connect(l.url, {}) error 'boom'"), 0);
+  assert_int_equal(portico_start(f->host), PORTICO_ESCRIPT);
+}
+
+static void an_error_in_another_vm_fails_the_start_too(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, REQUIRE LISTEN "assert(portico.vm.id < 3, 'third time unlucky')"), 0);
+  assert_int_equal(portico_start(f->host), PORTICO_ESCRIPT);
+  assert_non_null(strstr(portico_last_error(f->host), "third time unlucky"));
+}
+
+static void a_script_that_asks_for_nothing_runs_in_one_vm_and_ends(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE "portico.log('info', 'vm', portico.vm.id, 'of', portico.vm.count)");
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+  assert_non_null(look_up(&f->diary, "vm\t1\tof\t3"));
+  assert_null(look_up(&f->diary, "vm\t2"));
+}
+
+static void a_script_that_listens_runs_in_every_vm(void **state) {
+  fixture     *f = *state;
+  portico_info info;
+  start(f->host, REQUIRE LISTEN "portico.log('info', 'vm', portico.vm.id)");
+  assert_non_null(look_up(&f->diary, "vm\t1"));
+  assert_non_null(look_up(&f->diary, "vm\t2"));
+  assert_non_null(look_up(&f->diary, "vm\t3"));
+  portico_get_info(f->host, &info);
+  assert_int_equal(info.listeners, 1);
+}
+
+/* ---- log ---- */
+
+static void what_the_script_logs_reaches_the_function(void **state) {
+  fixture *f = *state;
+  int64_t  before = os_clock_unix_ns();
+  start(f->host, REQUIRE "portico.log('warn', 'the answer', 42, true)");
+  const portico_log_record *r = look_up(&f->diary, "the answer");
+  assert_non_null(r);
+  assert_string_equal(r->text, "the answer\t42\ttrue");
+  assert_int_equal(r->level, PORTICO_LOG_WARN);
+  assert_int_equal(r->vm, 1);
+  assert_true(r->unix_ns >= before - OS_NS_PER_S && r->unix_ns <= os_clock_unix_ns() + OS_NS_PER_S);
+}
+
+static void records_below_the_level_are_not_made(void **state) {
+  fixture       *f = *state;
+  portico_config config = config_for(&f->second_diary);
+  config.log_level = PORTICO_LOG_WARN;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  start(f->second, REQUIRE "portico.log('info', 'quiet') portico.log('warn', 'loud') portico.log('debug', 'quiet')");
+  assert_int_equal(f->second_diary.count, 1);
+  assert_non_null(look_up(&f->second_diary, "loud"));
+}
+
+static void an_error_in_a_handler_is_logged_with_a_traceback(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE "portico.after(0, function()\nerror 'bang'\nend)");
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+  const portico_log_record *r = look_up(&f->diary, "test.lua:2: bang");
+  assert_non_null(r);
+  assert_int_equal(r->level, PORTICO_LOG_ERROR);
+  assert_non_null(strstr(r->text, "traceback"));
+}
+
+static void a_host_without_a_log_function_is_silent(void **state) {
+  fixture       *f = *state;
+  portico_config config = config_for(NULL);
+  config.log_fn = NULL;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  start(f->second, REQUIRE "portico.log('error', 'unheard') portico.after(0, function() error 'unheard' end)");
+  assert_int_equal(wait_for_exit_code(f->second), 0);
+}
+
+/* ---- post ---- */
+
+#define SUBSCRIBE                                                                                             \
+  REQUIRE "portico.subscribe('t', function(data, topic) "                                                     \
+          "portico.log('info', 'vm' .. portico.vm.id .. ' got ' .. #data .. ' ' .. topic .. ' ' .. data) end) "
+
+static void a_post_reaches_every_vm_that_subscribed(void **state) {
+  fixture *f = *state;
+  portico_hold(f->host, true);
+  start(f->host, SUBSCRIBE);
+  assert_int_equal(portico_post(f->host, "t", "hello", 5), 0);
+  assert_non_null(await(&f->diary, "vm1 got 5 t hello"));
+  assert_non_null(await(&f->diary, "vm2 got 5 t hello"));
+  assert_non_null(await(&f->diary, "vm3 got 5 t hello"));
+}
+
+static void a_post_to_a_topic_that_nobody_wants_is_lost(void **state) {
+  fixture *f = *state;
+  portico_hold(f->host, true);
+  start(f->host, SUBSCRIBE);
+  assert_int_equal(portico_post(f->host, "other", "x", 1), 0);
+  assert_int_equal(portico_post(f->host, "t", NULL, 0), 0);
+  assert_non_null(await(&f->diary, "vm1 got 0 t"));
+  assert_null(look_up(&f->diary, "other"));
+}
+
+static void posts_arrive_in_order_each_exactly_once(void **state) {
+  fixture *f = *state;
+  portico_hold(f->host, true);
+  start(f->host, REQUIRE "local n = 0 portico.subscribe('t', function(data) "
+                         "n = n + 1 assert(tonumber(data) == n, 'out of order') "
+                         "if n == 1000 then portico.log('info', 'all of vm ' .. portico.vm.id) end end)");
+  for (int i = 1; i <= 1000; i++) {
+    char text[16];
+    int  len = snprintf(text, sizeof text, "%d", i);
+    assert_int_equal(portico_post(f->host, "t", text, (size_t)len), 0);
+  }
+  for (int i = 1; i <= 3; i++) {
+    char text[32];
+    snprintf(text, sizeof text, "all of vm %d", i);
+    assert_non_null(await(&f->diary, text));
+  }
+  assert_null(look_up(&f->diary, "out of order"));
+}
+
+static void a_post_carries_any_byte(void **state) {
+  fixture          *f = *state;
+  static const char bytes[] = "a\0b\xff\r\n";
+  portico_hold(f->host, true);
+  start(f->host, REQUIRE "portico.subscribe('t', function(d) portico.log('info', 'bytes', d:byte(1, -1)) end)");
+  assert_int_equal(portico_post(f->host, "t", bytes, sizeof bytes - 1), 0);
+  assert_non_null(await(&f->diary, "bytes\t97\t0\t98\t255\t13\t10"));
+}
+
+static void a_post_before_the_start_or_after_the_stop_is_refused(void **state) {
+  fixture *f = *state;
+  assert_int_equal(portico_post(f->host, "t", "x", 1), PORTICO_ECLOSED);
+  assert_int_equal(load(f->host, SUBSCRIBE LISTEN), 0);
+  assert_int_equal(portico_post(f->host, "t", "x", 1), PORTICO_ECLOSED);
+  assert_int_equal(portico_start(f->host), 0);
+  assert_int_equal(portico_post(f->host, "t", "x", 1), 0);
+  assert_int_equal(portico_stop(f->host, 0), 0);
+  assert_int_equal(portico_post(f->host, "t", "x", 1), PORTICO_ECLOSED);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+  assert_int_equal(portico_post(f->host, "t", "x", 1), PORTICO_ECLOSED);
+}
+
+static void bad_arguments_of_a_post_are_refused(void **state) {
+  fixture *f = *state;
+  char     topic[257];
+  memset(topic, 't', sizeof topic);
+  portico_hold(f->host, true);
+  start(f->host, SUBSCRIBE);
+  topic[256] = '\0';
+  assert_int_equal(portico_post(f->host, topic, "x", 1), PORTICO_EINVAL);
+  topic[255] = '\0';
+  assert_int_equal(portico_post(f->host, topic, "x", 1), 0);
+  assert_int_equal(portico_post(f->host, NULL, "x", 1), PORTICO_EINVAL);
+  assert_int_equal(portico_post(f->host, "t", NULL, 1), PORTICO_EINVAL);
+}
+
+/* ---- the end ---- */
+
+static void wait_returns_the_exit_code_of_portico_stop(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE LISTEN "portico.after(0, function() portico.stop(portico.vm.id * 0 + 5) end)");
+  assert_int_equal(wait_for_exit_code(f->host), 5);
+  assert_int_equal(wait_for_exit_code(f->host), 5); /* it is over, and stays so */
+}
+
+static void stop_from_outside_gives_the_exit_code(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE LISTEN "portico.every(1000, print)");
+  assert_int_equal(portico_stop(f->host, 7), 0);
+  assert_int_equal(portico_stop(f->host, 8), 0); /* the first one counts */
+  assert_int_equal(wait_for_exit_code(f->host), 7);
+  assert_int_equal(portico_stop(f->host, 9), PORTICO_ECLOSED);
+}
+
+static void stop_and_drain_before_the_start_are_refused(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, ""), 0);
+  assert_int_equal(portico_stop(f->host, 0), PORTICO_ECLOSED);
+  assert_int_equal(portico_drain(f->host, 0), PORTICO_ECLOSED);
+}
+
+static void a_program_that_runs_is_ended_by_close(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE LISTEN "portico.every(0.001, function() end) portico.connect(l.url, {})");
+}
+
+static void a_drain_without_connections_ends_the_program(void **state) {
+  fixture     *f = *state;
+  portico_info info;
+  start(f->host, REQUIRE LISTEN);
+  assert_int_equal(portico_drain(f->host, 1000), 0);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+  portico_get_info(f->host, &info);
+  assert_int_equal(info.listeners, 0);
+}
+
+static void a_drain_without_a_sensible_time_is_refused(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE LISTEN);
+  assert_int_equal(portico_drain(f->host, -1), PORTICO_EINVAL);
+  assert_int_equal(portico_drain(f->host, 1e300 * 1e300), PORTICO_EINVAL);
+  assert_int_equal(portico_drain(f->host, 1e300 * 1e300 * 0), PORTICO_EINVAL);
+}
+
+static void an_interrupt_drains(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE LISTEN);
+  portico_interrupt(f->host, 1000);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+}
+
+static void a_second_interrupt_stops(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE LISTEN "portico.connect(l.url, {})");
+  portico_interrupt(f->host, 1000);
+  portico_interrupt(f->host, 1000);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+}
+
+/* ---- hold ---- */
+
+/* Posts while the test thread waits for the end, then lets go. */
+typedef struct guest {
+  fixture *f;
+  int      refused, unanswered;
+} guest;
+
+static void guest_visit(void *arg) {
+  guest *g = arg;
+  for (int i = 0; i < 20; i++) {
+    char text[8], answer[32];
+    int  len = snprintf(text, sizeof text, "<%d>", i);
+    snprintf(answer, sizeof answer, "vm1 got %d t %s", len, text);
+    if (portico_post(g->f->host, "t", text, (size_t)len) < 0) g->refused++;
+    else if (await(&g->f->diary, answer) == NULL) g->unanswered++;
+  }
+  portico_hold(g->f->host, false);
+}
+
+static void a_held_host_does_not_end_until_it_is_let_go(void **state) {
+  fixture  *f = *state;
+  guest     g = {.f = f};
+  os_thread thread;
+  assert_int_equal(portico_hold(f->host, true), 0);
+  assert_int_equal(portico_hold(f->host, true), 0); /* no count */
+  start(f->host, SUBSCRIBE);
+  assert_int_equal(os_thread_start(&thread, guest_visit, &g), 0);
+  int code = wait_for_exit_code(f->host);
+  os_thread_join(&thread);
+  assert_int_equal(code, 0);
+  assert_int_equal(g.refused, 0);
+  assert_int_equal(g.unanswered, 0);
+}
+
+static void a_stop_ends_a_held_host(void **state) {
+  fixture *f = *state;
+  assert_int_equal(portico_hold(f->host, true), 0);
+  start(f->host, REQUIRE "portico.after(0, function() portico.stop(6) end)");
+  assert_int_equal(wait_for_exit_code(f->host), 6);
+}
+
+/* ---- a client, and several hosts ---- */
+
+/* Connects to the URL that a script has logged after "url ". */
+static os_socket dial(diary *d) {
+  const portico_log_record *r = await(d, "url tcp://127.0.0.1:");
+  assert_non_null(r);
+  os_addr   at;
+  os_socket s = OS_SOCKET_NONE;
+  uint16_t  number = (uint16_t)strtoul(strrchr(r->text, ':') + 1, NULL, 10);
+  assert_int_equal(os_addr_parse("127.0.0.1", number, &at), 0);
+  assert_int_equal(os_socket_open(OS_TCP, &at, &s), 0);
+  int err = os_socket_connect(s, &at);
+  if (err == PORTICO_EAGAIN) {
+    assert_true(os_socket_wait(s, OS_WRITABLE, patience_ns) > 0);
+    err = os_socket_take_error(s);
+  }
+  assert_int_equal(err, 0);
+  return s;
+}
+
+static int64_t recv_some(os_socket s, char *data, size_t len) {
+  for (int64_t end = os_clock_now() + patience_ns; os_clock_now() < end;) {
+    int64_t n = os_socket_recv(s, data, len);
+    if (n != PORTICO_EAGAIN) return n;
+    os_socket_wait(s, OS_READABLE, glance_ns);
+  }
+  return PORTICO_ETIMEDOUT;
+}
+
+static void expect_echo(os_socket s, char letter) {
+  char back = 0;
+  assert_int_equal(os_socket_send(s, &letter, 1), 1);
+  assert_int_equal(recv_some(s, &back, 1), 1);
+  assert_int_equal(back, letter);
+}
+
+#define LISTEN_AND_TELL REQUIRE LISTEN "if portico.vm.id == 1 then portico.log('info', 'url ' .. l.url) end "
+
+static void a_drain_lets_a_connection_finish(void **state) {
+  fixture     *f = *state;
+  portico_info info;
+  start(f->host, LISTEN_AND_TELL);
+  os_socket s = dial(&f->diary);
+  expect_echo(s, 'a');
+  portico_get_info(f->host, &info);
+  assert_int_equal(info.connections, 1);
+  assert_int_equal(portico_drain(f->host, 1000), 0);
+  expect_echo(s, 'b');
+  os_socket_close(s);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+}
+
+static void a_drain_without_time_closes_what_is_open(void **state) {
+  fixture *f = *state;
+  char     byte;
+  start(f->host, LISTEN_AND_TELL);
+  os_socket s = dial(&f->diary);
+  expect_echo(s, 'a');
+  assert_int_equal(portico_drain(f->host, 1000), 0);
+  assert_int_equal(portico_drain(f->host, 0), 0); /* a second call shortens the time */
+  assert_int_equal(recv_some(s, &byte, 1), 0);
+  os_socket_close(s);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+}
+
+static void two_hosts_in_one_process_do_not_meet(void **state) {
+  fixture       *f = *state;
+  portico_config config = config_for(&f->second_diary);
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  start(f->host, LISTEN_AND_TELL SUBSCRIBE "mine = 'first'");
+  start(f->second, LISTEN_AND_TELL SUBSCRIBE "assert(mine == nil)");
+  os_socket one = dial(&f->diary), two = dial(&f->second_diary);
+  expect_echo(one, '1');
+  expect_echo(two, '2');
+  assert_int_equal(portico_post(f->host, "t", "for one", 7), 0);
+  assert_int_equal(portico_post(f->second, "t", "for two", 7), 0);
+  assert_non_null(await(&f->diary, "for one"));
+  assert_non_null(await(&f->second_diary, "for two"));
+  assert_int_equal(portico_stop(f->host, 1), 0);
+  assert_int_equal(wait_for_exit_code(f->host), 1);
+  expect_echo(two, '3'); /* the end of one is not the end of the other */
+  assert_int_equal(portico_stop(f->second, 2), 0);
+  assert_int_equal(wait_for_exit_code(f->second), 2);
+  os_socket_close(one);
+  os_socket_close(two);
+  assert_null(look_up(&f->diary, "for two"));
+  assert_null(look_up(&f->second_diary, "for one"));
+}
+
+static void hosts_can_be_opened_again_and_again(void **state) {
+  fixture *f = *state;
+  for (int i = 0; i < 10; i++) {
+    portico_config config = config_for(&f->second_diary);
+    assert_int_equal(portico_open(&config, &f->second), 0);
+    start(f->second, REQUIRE LISTEN "portico.stop(4)");
+    assert_int_equal(wait_for_exit_code(f->second), 4);
+    portico_close(f->second);
+    f->second = NULL;
+  }
+}
+
+int main(void) {
+#define WITH_HOST(test) cmocka_unit_test_setup_teardown(test, make_host, drop_host)
+  const struct CMUnitTest tests[] = {
+      WITH_HOST(info_tells_what_was_decided),
+      WITH_HOST(the_default_config_fills_every_number_in),
+      cmocka_unit_test(a_number_out_of_range_is_refused),
+      cmocka_unit_test(opening_without_config_or_output_is_refused),
+      cmocka_unit_test(an_unknown_backend_is_not_supported),
+      WITH_HOST(the_backend_that_info_names_can_be_asked_for),
+      WITH_HOST(a_host_closes_without_a_start),
+      cmocka_unit_test(closing_nothing_does_nothing),
+      cmocka_unit_test(calls_without_a_host_are_refused),
+      WITH_HOST(a_mistake_in_the_script_is_told_with_file_and_line),
+      WITH_HOST(after_a_failed_load_another_may_succeed),
+      WITH_HOST(a_file_that_is_not_there_is_told_by_name),
+      WITH_HOST(bytecode_is_refused),
+      WITH_HOST(a_second_load_is_refused),
+      WITH_HOST(bad_arguments_of_a_load_are_refused),
+      WITH_HOST(the_script_gets_its_arguments),
+      WITH_HOST(a_start_without_a_load_is_refused),
+      WITH_HOST(a_second_start_is_refused),
+      WITH_HOST(a_wait_without_a_start_is_refused),
+      WITH_HOST(an_error_in_the_main_chunk_is_told_with_a_traceback_and_the_host_closes),
+      WITH_HOST(what_a_failed_main_chunk_had_begun_is_ended_by_close),
+      WITH_HOST(an_error_in_another_vm_fails_the_start_too),
+      WITH_HOST(a_script_that_asks_for_nothing_runs_in_one_vm_and_ends),
+      WITH_HOST(a_script_that_listens_runs_in_every_vm),
+      WITH_HOST(what_the_script_logs_reaches_the_function),
+      WITH_HOST(records_below_the_level_are_not_made),
+      WITH_HOST(an_error_in_a_handler_is_logged_with_a_traceback),
+      WITH_HOST(a_host_without_a_log_function_is_silent),
+      WITH_HOST(a_post_reaches_every_vm_that_subscribed),
+      WITH_HOST(a_post_to_a_topic_that_nobody_wants_is_lost),
+      WITH_HOST(posts_arrive_in_order_each_exactly_once),
+      WITH_HOST(a_post_carries_any_byte),
+      WITH_HOST(a_post_before_the_start_or_after_the_stop_is_refused),
+      WITH_HOST(bad_arguments_of_a_post_are_refused),
+      WITH_HOST(wait_returns_the_exit_code_of_portico_stop),
+      WITH_HOST(stop_from_outside_gives_the_exit_code),
+      WITH_HOST(stop_and_drain_before_the_start_are_refused),
+      WITH_HOST(a_program_that_runs_is_ended_by_close),
+      WITH_HOST(a_drain_without_connections_ends_the_program),
+      WITH_HOST(a_drain_without_a_sensible_time_is_refused),
+      WITH_HOST(an_interrupt_drains),
+      WITH_HOST(a_second_interrupt_stops),
+      WITH_HOST(a_held_host_does_not_end_until_it_is_let_go),
+      WITH_HOST(a_stop_ends_a_held_host),
+      WITH_HOST(a_drain_lets_a_connection_finish),
+      WITH_HOST(a_drain_without_time_closes_what_is_open),
+      WITH_HOST(two_hosts_in_one_process_do_not_meet),
+      WITH_HOST(hosts_can_be_opened_again_and_again),
+  };
+  return cmocka_run_group_tests_name("host", tests, NULL, NULL);
+}
