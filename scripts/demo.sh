@@ -64,7 +64,7 @@ say 'print: a file of 64 MiB'
 seq 1 9000000 | head -c 67108864 >"$T/file" # text, and no two places in it are alike
 "$portico" run send "$url" --file "$T/file"
 wait_for print.out '^closed: .*total=67108864'
-sed 1,7d "$T/print.out" | head -n 8
+sed 1,8d "$T/print.out" | head -n 8
 echo '...'
 tail -n 2 "$T/print.out"
 stop_server
@@ -75,8 +75,8 @@ serve echo
 stop_server
 sent=$(sha256sum <"$T/file")
 back=$(sha256sum <"$T/back")
-echo "sent      ${sent% *}"
-echo "came back ${back% *}"
+echo "sent      ${sent%% *}"
+echo "came back ${back%% *}"
 [ "$sent" = "$back" ]
 
 say 'all is well'

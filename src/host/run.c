@@ -130,10 +130,11 @@ int portico_wait(portico_host *h, int *out_exit_code) {
 
 int portico_hold(portico_host *h, bool hold) {
   if (h == NULL) return PORTICO_EINVAL;
-  if (atomic_exchange(&h->held, hold) == (int)hold) return 0;
-  if (hold) runtime_hold(h->rt);
-  else runtime_release(h->rt);
-  return 0;
+  if (hold) runtime_hold(h->rt); /* before the look: then the end waits for us, or we see it */
+  bool closed = hold && runtime_stopping(h->rt);
+  bool was_held = !closed && atomic_exchange(&h->held, hold) != 0;
+  if (hold ? closed || was_held : was_held) runtime_release(h->rt); /* one hold at most; none at the end */
+  return closed ? PORTICO_ECLOSED : 0;
 }
 
 int portico_post(portico_host *h, const char *topic, const void *data, size_t len) {

@@ -139,7 +139,10 @@ int portico_start(portico_host *host);
  *          than a second: portico_close would wait for it, so a program may rather exit) */
 int portico_wait(portico_host *host, int *out_exit_code);
 
-/* Keeps portico_wait from ending by itself while the embedding program still means to post. hold(false) undoes it. */
+/* Keeps portico_wait from ending by itself while the embedding program still means to post. hold(false) undoes it, and
+ * so does every way of stopping.
+ * errors   EINVAL, ECLOSED (the program is stopping, or has stopped)
+ * threads  any */
 int portico_hold(portico_host *host, bool hold);
 
 /* Hands bytes to every VM whose script subscribed to topic (portico.subscribe), in order, each exactly once.

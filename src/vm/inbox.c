@@ -117,9 +117,10 @@ static message *message_new(const char *topic, const void *data, size_t len) {
 
 int inbox_post(runtime *rt, const char *topic, const void *data, size_t len) {
   if (strlen(topic) > INBOX_TOPIC_MAX) return PORTICO_EINVAL;
-  if (runtime_stopping(rt)) return PORTICO_ECLOSED;
-  message *m = message_new(topic, data, len);
-  int      err = m == NULL ? PORTICO_ENOMEM : 0;
+  runtime_hold(rt); /* before the look: then the end waits for us, or we see it */
+  bool     stopping = runtime_stopping(rt);
+  message *m = stopping ? NULL : message_new(topic, data, len);
+  int      err = stopping ? PORTICO_ECLOSED : m == NULL ? PORTICO_ENOMEM : 0;
   for (unsigned i = 0; err == 0 && i < rt->options.vms; i++) {
     mail *entry = malloc(sizeof *entry);
     if (entry == NULL) {
@@ -131,6 +132,7 @@ int inbox_post(runtime *rt, const char *topic, const void *data, size_t len) {
     err = inbox_put(rt->vms[i]->inbox, entry);
   }
   if (m != NULL) message_unref(m);
+  runtime_release(rt);
   return err;
 }
 

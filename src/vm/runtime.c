@@ -39,7 +39,7 @@ void runtime_release_connection(runtime *rt) {
 }
 
 bool runtime_stopping(const runtime *rt) {
-  return atomic_load_explicit(&rt->state, memory_order_relaxed) == RUNTIME_STOPPING;
+  return atomic_load(&rt->state) == RUNTIME_STOPPING; /* in one order with `live`: hold, then look */
 }
 
 bool runtime_ending(const runtime *rt) {
@@ -114,16 +114,21 @@ void runtime_drain(runtime *rt, int64_t until_ns) {
   int64_t current = atomic_load(&rt->grace_until_ns);
   while (until_ns < current && !atomic_compare_exchange_weak(&rt->grace_until_ns, &current, until_ns)) {
   }
+  runtime_hold(rt); /* before the look: then the end waits for us, or we see it */
   runtime_advance(rt, RUNTIME_DRAINING);
   if (!runtime_stopping(rt)) runtime_ask_control(rt);
+  runtime_release(rt);
 }
 
 void runtime_stop(runtime *rt, int exit_code) {
-  if (!runtime_advance(rt, RUNTIME_STOPPING)) return;
-  atomic_store(&rt->exit_code, exit_code);
-  for (unsigned i = 0; i < rt->options.vms; i++) vm_sweep(rt->vms[i], true);
-  runtime_ask_control(rt);
-  rt->options.on_idle(rt->options.arg); /* whoever holds the runtime for the outside may let go now */
+  runtime_hold(rt); /* whoever comes second must not find everything ended before it was even asked to */
+  if (runtime_advance(rt, RUNTIME_STOPPING)) {
+    atomic_store(&rt->exit_code, exit_code);
+    for (unsigned i = 0; i < rt->options.vms; i++) vm_sweep(rt->vms[i], true);
+    runtime_ask_control(rt);
+    rt->options.on_idle(rt->options.arg); /* whoever holds the runtime for the outside may let go now */
+  }
+  runtime_release(rt);
 }
 
 /* ---- life cycle ---- */

@@ -60,8 +60,13 @@ static void strand_work(strand *s, completion *c) {
   for (unsigned n = 1; c != NULL; n++) {
     c->run(c);
     if (s->after_each != NULL) s->after_each(s);
-    /* The strand stays busy on its way through the queue; without memory for the detour we just go on. */
-    if (n % STRAND_BATCH == 0 && port_post(s->port, s, &s->resume.op, 0) == 0) return;
+    c = strand_next(s);
+    if (c == NULL || n % STRAND_BATCH != 0) continue;
+    /* Other packets get their turn: the strand stays busy and comes back through the queue. It does so only with work
+     * left, or a program that is over could end before `resume` arrives. Without memory for the detour we go on. */
+    c->next = s->order;
+    s->order = c;
+    if (port_post(s->port, s, &s->resume.op, 0) == 0) return;
     c = strand_next(s);
   }
 }

@@ -11,7 +11,7 @@ typedef struct strand strand;
 struct strand {
   /* fixed */
   port *port;
-  void (*after_each)(strand *s); /* after every completion, still inside; may be NULL */
+  void (*after_each)(strand *s); /* after every completion (and resume), still inside; may be NULL */
   /* any worker: NULL = idle; else busy, and this is what was left, newest first, down to the strand's own `resume` */
   completion *_Atomic mail;
   /* the worker inside */

@@ -35,7 +35,7 @@ static void r1_posts_without_end_do_not_keep_io_out(void **state) {
   pair     c = loopback_pair(f, p, KEY(5));
   pair_start_receives(f, c.here, 1);
   port_post(p, KEY(1), NULL, 0);
-  assert_true(pair_deliver(&c, "x"));
+  assert_true(peer_send(c.there, "x", 1));
   int64_t end = os_clock_now() + fixture_soon();
   while (take_packet(p).key != KEY(5)) {
     port_post(p, KEY(1), NULL, 0);
