@@ -9,7 +9,7 @@
 enum {
   MONITOR_TICK_NS = 500 * OS_NS_PER_US,    /* a leader missing for a whole one is replaced */
   MONITOR_TICK_MAX_NS = 4 * OS_NS_PER_MS,  /* after some time without trouble */
-  MONITOR_CALM_TICKS = 64,                 /* ticks without trouble before they get longer */
+  MONITOR_CALM_TICKS = 1024,               /* ticks without trouble before they get longer */
   MONITOR_SUSPECT_NS = 200 * OS_NS_PER_US, /* while a worker looks blocked */
   MONITOR_IDLE_TICKS = 8,                  /* quiet ticks before it sleeps for good */
   MONITOR_ASLEEP_TICKS = 2,                /* sightings before a worker is taken for blocked: not a lock hiccup */

@@ -52,12 +52,11 @@ check 'many pieces, none above 8192 bytes: counters and bytes are right' same "$
 stop print
 
 serve print "$PORTICO" run print tcp://127.0.0.1:0
-cat >"$T/reset.lua" <<'LUA'
-local portico = require "portico"
-assert(portico.connect(..., { on_open = function(conn) conn:abort() end }))
-LUA
-run "$PORTICO" run "$T/reset.lua" "$url"
-await print.out '^closed: .*, total=0, connection reset by the peer' && pass 'a reset is shown as one'
-run "$PORTICO" run send "$url" --message next
+server=$url
+serve resetter "$PORTICO" run $E2E/resetter.lua "$server"
+await print.out 'bytes=1, total=1'
+run "$PORTICO" run send "$url" --message reset
+await print.out '^closed: .*, total=1, connection reset by the peer' && pass 'a reset is shown as one'
+run "$PORTICO" run send "$server" --message next
 await print.out 'bytes=4, total=4' && pass 'the next connection counts from zero'
 stop print

@@ -163,6 +163,23 @@ static void r24_a_presumed_sleeper_that_wakes_counts_again(void **state) {
   assert_int_equal(fixture_stat_of(p, ACTIVE), 1);
 }
 
+static void r25_a_presumed_sleeper_that_runs_on_counts_though_it_says_nothing(void **state) {
+  fixture *f = *state;
+  port    *p = watched_port(f, 1);
+  worker  *a = running_worker(f, p), *b = parked_worker(f, p, 1), *c = parked_worker(f, p, 2);
+  worker_sleep(a);
+  post(p, 1);
+  assert_got(c, 1);
+  post(p, 2); /* stays queued, since c runs */
+  worker_wake(a);
+  assert_true(fixture_settles(p, ACTIVE, 2));
+  worker_get(c, p);
+  assert_true(worker_stays(c)); /* a is running */
+  worker_get(a, p);
+  assert_got(a, 2);
+  assert_true(worker_stays(b));
+}
+
 static void r29_a_presumed_sleeper_that_exits_is_not_counted_off_twice(void **state) {
   fixture *f = *state;
   port    *p = watched_port(f, 1);
@@ -305,6 +322,7 @@ int main(void) {
       CASE(r23_the_monitor_releases_a_waiter_when_a_worker_sleeps),
       CASE(r23_without_monitor_and_bracket_a_sleeper_counts_as_running),
       CASE(r24_a_presumed_sleeper_that_wakes_counts_again),
+      CASE(r25_a_presumed_sleeper_that_runs_on_counts_though_it_says_nothing),
       CASE(r29_a_presumed_sleeper_that_exits_is_not_counted_off_twice),
       CASE(r23_the_monitor_and_a_bracket_do_not_count_twice),
       CASE(r21_the_monitor_leaves_a_spinning_worker_alone),

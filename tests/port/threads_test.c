@@ -79,57 +79,61 @@ static void r19_a_worker_that_parks_again_is_the_newest(void **state) {
   assert_got(t3, 5);
 }
 
+/* A stream whose handler echoes each byte and keeps a record of who served it when. */
 typedef struct echo {
-  port_op     *op;
+  port_op      op;
   port_handle *h;
   char         byte;
+  worker      *last; /* who served the message before */
+  int64_t      last_ns;
+  unsigned     hand_overs; /* messages served by another worker than the one before */
+  unsigned     late;       /* messages that came so late that a poller had to be replaced meanwhile */
   atomic_uint  over;
 } echo;
 
+static void echo_note(echo *e, worker *w) {
+  int64_t now_ns = os_clock_now();
+  if (e->last != NULL && w != e->last) e->hand_overs++;
+  if (e->last != NULL && now_ns - e->last_ns > 400 * OS_NS_PER_US) e->late++;
+  e->last = w;
+  e->last_ns = now_ns;
+}
+
 static void echo_on_packet(worker *w, const port_packet *packet, void *arg) {
   echo *e = arg;
-  (void)w;
   if (packet->err != 0 || packet->bytes == 0) {
     atomic_store(&e->over, 1);
     return;
   }
+  echo_note(e, w);
   char byte = e->byte;
-  port_recv(e->h, e->op, BUF(&e->byte, 1), 1); /* first: were the next byte there already, a waiter would get it */
+  port_recv(e->h, &e->op, BUF(&e->byte, 1), 1); /* first: were the next byte there already, a waiter would get it */
   port_try_send(e->h, BUF(&byte, 1), 1);
 }
 
-/* Returns how many of the messages the busiest of the workers served. */
-static unsigned ping_pong(fixture *f, port *p, unsigned count, unsigned messages) {
-  worker *workers[8];
-  pair    c = loopback_pair(f, p, KEY(1));
-  echo   *e = fixture_memory(f, sizeof *e);
-  assert_true(count <= COUNT_OF(workers));
-  *e = (echo){.op = fixture_op(f), .h = c.here};
-  workers_serve(f, workers, count, p, echo_on_packet, e);
-  assert_true(fixture_settles(p, WAITING, count));
-  assert_int_equal(port_recv(c.here, e->op, BUF(&e->byte, 1), 1), 0);
-  for (unsigned i = 0; i < messages; i++) {
+/* Port.h: a ping-pong over idle workers is served at least 95 % by one of them. On a busy machine the one that serves
+ * may lose its processor for a while; then another takes over, and rightly so, and keeps it. */
+static void r19_a_ping_pong_over_idle_workers_is_served_by_one_of_them(void **state) {
+  enum { WORKERS = 8, MESSAGES = 2000 };
+  fixture *f = *state;
+  port    *p = fixture_port_monitored(f, WORKERS); /* without the monitor each poller that goes is replaced at once */
+  worker  *workers[WORKERS];
+  echo    *e = fixture_memory(f, sizeof *e);
+  fixture_need(p, PORT_CAP_LIFO);
+  pair c = loopback_pair(f, p, KEY(1));
+  e->h = c.here;
+  workers_serve(f, workers, WORKERS, p, echo_on_packet, e);
+  assert_true(fixture_settles(p, WAITING, WORKERS));
+  assert_int_equal(port_recv(c.here, &e->op, BUF(&e->byte, 1), 1), 0);
+  for (unsigned i = 0; i < MESSAGES; i++) {
     char byte = (char)i;
     assert_true(peer_send(c.there, &byte, 1) && peer_recv(c.there, &byte, 1));
     assert_int_equal(byte, (char)i);
   }
   fixture_close_socket(f, c.there); /* ends the last receive */
   assert_true(fixture_counts(&e->over, 1));
-  assert_true(workers_stop(workers, count, p));
-  unsigned most = 0;
-  for (unsigned i = 0; i < count; i++) most = worker_served(workers[i]) > most ? worker_served(workers[i]) : most;
-  return most;
-}
-
-static void r19_a_ping_pong_over_idle_workers_is_served_by_one_of_them(void **state) {
-  enum { WORKERS = 8, TRIES = 20, MESSAGES = 500, WANTED = MESSAGES * 95 / 100 };
-  fixture *f = *state;
-  port    *p = fixture_port_monitored(f, WORKERS); /* without the monitor each poller that goes is replaced at once */
-  unsigned most = 0;
-  fixture_need(p, PORT_CAP_LIFO);
-  /* Where others take the processor away from the one that serves, another takes over, and rightly so. */
-  for (unsigned i = 0; i < TRIES && most < WANTED; i++) most = ping_pong(f, p, WORKERS, MESSAGES);
-  assert_in_range(most, WANTED, MESSAGES + 1);
+  assert_true(workers_stop(workers, WORKERS, p));
+  assert_in_range(e->hand_overs, 0, MESSAGES * 5 / 100 + 2 * e->late);
 }
 
 static void no_packet_work(worker *w, const port_packet *packet, void *arg) {
