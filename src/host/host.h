@@ -33,6 +33,12 @@ struct portico_host {
 /* Keeps words for portico_last_error and returns err. */
 __attribute__((format(printf, 3, 4))) int host_fail(portico_host *h, int err, const char *format, ...);
 
+/* Compiles the loaded script in v and leaves the function on its stack. errors: ESCRIPT (kept for last_error) */
+int host_compile(portico_host *h, vm *v);
+
+/* Keeps the message on top of v's stack for portico_last_error and pops it. result: ESCRIPT */
+int host_fail_in_script(portico_host *h, vm *v);
+
 /* Starts the worker threads. errors: ENOMEM, EAGAIN */
 int host_start_workers(portico_host *h);
 

@@ -37,21 +37,27 @@ static int load_keep_args(portico_host *h, int argc, const char *const *argv) {
   return 0;
 }
 
+int host_fail_in_script(portico_host *h, vm *v) {
+  char *why = vm_take_message(v);
+  int   err = host_fail(h, PORTICO_ESCRIPT, "%s", why != NULL ? why : "out of memory");
+  free(why);
+  return err;
+}
+
+int host_compile(portico_host *h, vm *v) {
+  char chunk_name[512];
+  snprintf(chunk_name, sizeof chunk_name, "@%s", h->name);
+  return vm_load(v, h->text, h->len, chunk_name) == 0 ? 0 : host_fail_in_script(h, v);
+}
+
 /* Compiles in the first VM, only to hear what is wrong. */
 static int load_check(portico_host *h) {
   if (h->len > 0 && h->text[0] == LUA_SIGNATURE[0]) {
     return host_fail(h, PORTICO_ESCRIPT, "%s: this is bytecode, only Lua source is run (name the .lua file)", h->name);
   }
-  vm  *v = h->rt->vms[0];
-  char chunk_name[512];
-  snprintf(chunk_name, sizeof chunk_name, "@%s", h->name);
-  if (vm_load(v, h->text, h->len, chunk_name) == 0) {
-    lua_pop(v->L, 1);
-    return 0;
-  }
-  char *why = vm_take_message(v);
-  int   err = host_fail(h, PORTICO_ESCRIPT, "%s", why != NULL ? why : "out of memory");
-  free(why);
+  vm *v = h->rt->vms[0];
+  int err = host_compile(h, v);
+  if (err == 0) lua_pop(v->L, 1);
   return err;
 }
 

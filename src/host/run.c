@@ -1,5 +1,4 @@
 /* run.c - workers, start, wait, drain, stop. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -56,15 +55,10 @@ void host_finish(portico_host *h) {
 /* ---- start ---- */
 
 static int host_run_main(portico_host *h, vm *v) {
-  char chunk_name[512];
-  snprintf(chunk_name, sizeof chunk_name, "@%s", h->name);
-  int err = vm_load(v, h->text, h->len, chunk_name);
-  if (err == 0) err = vm_run_main(v, h->name, h->argc, (const char *const *)h->argv);
-  if (err == 0) return 0;
-  char *why = vm_take_message(v);
-  host_fail(h, err, "%s", why != NULL ? why : "out of memory");
-  free(why);
-  return err;
+  int err = host_compile(h, v);
+  if (err < 0) return err;
+  err = vm_run_main(v, h->name, h->argc, (const char *const *)h->argv);
+  return err == 0 ? 0 : host_fail_in_script(h, v);
 }
 
 /* The first VM runs the script; the others follow if there is something for them to do. */
@@ -133,7 +127,7 @@ int portico_hold(portico_host *h, bool hold) {
   if (hold) runtime_hold(h->rt); /* before the look: then the end waits for us, or we see it */
   bool closed = hold && runtime_stopping(h->rt);
   bool was_held = !closed && atomic_exchange(&h->held, hold) != 0;
-  if (hold ? closed || was_held : was_held) runtime_release(h->rt); /* one hold at most; none at the end */
+  if (closed || was_held) runtime_release(h->rt); /* one hold at most; none at the end */
   return closed ? PORTICO_ECLOSED : 0;
 }
 

@@ -13,4 +13,12 @@ struct completion {
   int      err;   /* of the packet */
 };
 
+/* The completion that a packet ends, with what the packet says noted in it. */
+static inline completion *completion_of(const port_packet *packet) {
+  completion *c = (completion *)packet->op;
+  c->bytes = packet->bytes;
+  c->err = packet->err;
+  return c;
+}
+
 #endif

@@ -91,7 +91,8 @@ const char *port_backend_name(unsigned index);
  * result   number of dropped packets */
 size_t port_close(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg);
 
-/* Adds a reference: the port's memory stays, closed or not, until the last port_unref. Handles hold one each. */
+/* Adds a reference: the port's memory stays, closed or not, until the last port_unref. Handles hold one each. So does,
+ * on Linux, each thread that waited on the port, until it waits on another one, finds this one closed, or exits. */
 void port_ref(port *p);
 
 /* Gives one reference back; the last one frees the port, which must be closed. */

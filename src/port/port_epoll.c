@@ -213,14 +213,21 @@ static void epoll_op_advance(epoll_op *op, size_t n) {
   }
 }
 
+/* Offers several pieces to the kernel in one call. */
+static int64_t epoll_gather(os_socket s, const port_buf *bufs, unsigned count) {
+  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
+  ssize_t       n;
+  do n = sendmsg(s, &msg, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? os_error(errno) : n;
+}
+
 /* Needs an array of our own: it is changed. */
 static int64_t epoll_try_send(epoll_handle *h, epoll_op *op) {
   while (op->data.index < op->data.count) {
-    struct msghdr msg = {.msg_iov = (struct iovec *)&op->data.bufs[op->data.index],
-                         .msg_iovlen = op->data.count - op->data.index};
-    ssize_t n = sendmsg(h->base.socket, &msg, MSG_NOSIGNAL);
-    if (n >= 0) epoll_op_advance(op, (size_t)n);
-    else if (errno != EINTR) return os_error(errno);
+    int64_t n = epoll_gather(h->base.socket, &op->data.bufs[op->data.index], op->data.count - op->data.index);
+    if (n < 0) return n;
+    epoll_op_advance(op, (size_t)n);
   }
   return op->data.done;
 }
@@ -600,14 +607,6 @@ static int epoll_send(port_handle *base, port_op *base_op, const port_buf *bufs,
   epoll_op_init(op, h, EPOLL_SEND);
   epoll_op_use(op, bufs, count, NULL);
   return epoll_start(h, op, &h->sends, &h->writable);
-}
-
-static int64_t epoll_gather(os_socket s, const port_buf *bufs, unsigned count) {
-  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
-  ssize_t       n;
-  do n = sendmsg(s, &msg, MSG_NOSIGNAL);
-  while (n < 0 && errno == EINTR);
-  return n < 0 ? os_error(errno) : n;
 }
 
 static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsigned count) {

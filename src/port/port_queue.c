@@ -130,6 +130,15 @@ static void queue_release_locked(port_queue *q, member *m, member **wake) {
   *wake = m;
 }
 
+/* Wakes who was released; without the lock. */
+static void queue_wake(member *released) {
+  while (released != NULL) {
+    member *m = released;
+    released = m->wake_next; /* before the set: the thread may be gone after it */
+    os_event_set(&m->event);
+  }
+}
+
 void port_queue_unlock_and_serve(port_queue *q, bool promote) {
   member *wake = NULL;
   member *leader = NULL;
@@ -144,11 +153,7 @@ void port_queue_unlock_and_serve(port_queue *q, bool promote) {
   if (promote && q->leader == NULL && q->newest != NULL) queue_release_locked(q, q->newest, &wake);
   os_mutex_unlock(&q->lock);
   if (leader != NULL) q->source->wake(q->backend);
-  while (wake != NULL) {
-    member *m = wake;
-    wake = m->wake_next; /* before the set: the thread may be gone after it */
-    os_event_set(&m->event);
-  }
+  queue_wake(wake);
 }
 
 void port_queue_complete(port_queue *q, packet_list *l) {
@@ -406,11 +411,7 @@ size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet
   while (q->newest != NULL) queue_release_locked(q, q->newest, &wake);
   os_mutex_unlock(&q->lock);
   q->source->wake(q->backend);
-  while (wake != NULL) {
-    member *m = wake;
-    wake = m->wake_next;
-    os_event_set(&m->event);
-  }
+  queue_wake(wake);
   port_monitor_stop(q);
   for (packet_node *n = dropped.first; n != NULL;) {
     packet_node *next = n->next;

@@ -72,9 +72,7 @@ static void strand_work(strand *s, completion *c) {
 }
 
 void strand_deliver(strand *s, const port_packet *packet) {
-  completion *c = (completion *)packet->op;
-  c->bytes = packet->bytes;
-  c->err = packet->err;
+  completion *c = completion_of(packet);
   if (c != &s->resume && !strand_enter(s, c)) return;
   strand_work(s, c);
 }

@@ -57,9 +57,7 @@ static const listener_handlers handlers = {.on_accept = on_accept, .on_trouble =
 static bool step(fixture *f, int64_t timeout_ns) {
   port_packet packet;
   if (port_get(f->port, &packet, 1, timeout_ns) != 1) return false;
-  completion *c = (completion *)packet.op;
-  c->bytes = packet.bytes;
-  c->err = packet.err;
+  completion *c = completion_of(&packet);
   c->run(c);
   return true;
 }

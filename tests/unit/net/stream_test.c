@@ -102,9 +102,7 @@ static const stream_handlers close_only = {.on_close = on_close};
 static bool step(fixture *f, int64_t timeout_ns) {
   port_packet packet;
   if (port_get(f->port, &packet, 1, timeout_ns) != 1) return false;
-  completion *c = (completion *)packet.op;
-  c->bytes = packet.bytes;
-  c->err = packet.err;
+  completion *c = completion_of(&packet);
   c->run(c);
   turn_end(&f->turn);
   return true;
