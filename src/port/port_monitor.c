@@ -1,25 +1,27 @@
 /* port_monitor.c - notices what nobody says: a worker that sleeps in the middle of a handler, and a source that nobody
  * polls because the leader has gone to run a long one.
  *
- * It ticks only while workers run, and sleeps for good once none does; the next packet taken wakes it. A tick costs a
- * few microseconds, and there are few of them while nothing goes wrong. */
+ * It ticks only while workers run, and sleeps for good once none does; the next packet taken wakes it. A tick takes the
+ * processor away from a worker and leaves it cold caches, some 50 us in all: a thousand a second would cost as much as
+ * the handlers of a small server. So ticks are short only where trouble was seen, and some seconds after. */
 #include "os/clock.h"
 #include "port/port_queue.h"
 
 enum {
   MONITOR_TICK_NS = 500 * OS_NS_PER_US,    /* a leader missing for a whole one is replaced */
-  MONITOR_TICK_MAX_NS = 4 * OS_NS_PER_MS,  /* after some time without trouble */
-  MONITOR_CALM_TICKS = 1024,               /* ticks without trouble before they get longer */
+  MONITOR_TICK_MAX_NS = 8 * OS_NS_PER_MS,  /* while there is no trouble */
+  MONITOR_CALM_TICKS = 16,                 /* ticks without trouble before they get longer */
   MONITOR_SUSPECT_NS = 200 * OS_NS_PER_US, /* while a worker looks blocked */
   MONITOR_IDLE_TICKS = 8,                  /* quiet ticks before it sleeps for good */
   MONITOR_ASLEEP_TICKS = 2,                /* sightings before a worker is taken for blocked: not a lock hiccup */
 };
+static const int64_t monitor_alert_ns = 4LL * OS_NS_PER_S; /* ticks stay short so long after trouble */
 
 /* What the last tick saw. */
 typedef struct monitor_sight {
   uint64_t polls, taken;
   unsigned idle_ticks, calm_ticks;
-  int64_t  tick_ns;
+  int64_t  tick_ns, alert_until_ns;
 } monitor_sight;
 
 /* True if the member has not moved and used no processor time since the last tick, and sleeps in the kernel. */
@@ -52,13 +54,17 @@ static bool monitor_find_blocked_locked(port_queue *q) {
   return suspect;
 }
 
-/* Trouble tends to come back: ticks are short after it, and get longer only while there is none. */
+/* Trouble tends to come back: a handler that blocked once will do it again. */
 static int64_t monitor_next_tick(monitor_sight *last, bool trouble, bool suspect) {
-  last->calm_ticks = trouble ? 0 : last->calm_ticks + 1;
-  if (trouble) last->tick_ns = MONITOR_TICK_NS;
-  if (last->calm_ticks > MONITOR_CALM_TICKS && last->tick_ns < MONITOR_TICK_MAX_NS) {
+  int64_t now_ns = os_clock_now();
+  last->calm_ticks++;
+  if (trouble) {
     last->calm_ticks = 0;
-    last->tick_ns *= 2;
+    last->tick_ns = MONITOR_TICK_NS;
+    last->alert_until_ns = now_ns + monitor_alert_ns;
+  } else if (last->calm_ticks >= MONITOR_CALM_TICKS && now_ns >= last->alert_until_ns) {
+    last->calm_ticks = 0;
+    if (last->tick_ns < MONITOR_TICK_MAX_NS) last->tick_ns *= 2;
   }
   return suspect ? MONITOR_SUSPECT_NS : last->tick_ns;
 }
@@ -81,7 +87,7 @@ static int64_t monitor_tick_and_unlock(port_queue *q, monitor_sight *last) {
   /* While the gate is full of running workers nobody else needs to poll. */
   bool promote = unpolled && q->active < q->max && q->newest != NULL;
   port_queue_unlock_and_serve(q, promote);
-  return monitor_next_tick(last, suspect || promote || quiet, suspect);
+  return monitor_next_tick(last, suspect || promote, suspect);
 }
 
 static void monitor_body(void *arg) {
