@@ -31,19 +31,19 @@ local listener, message = portico.listen(options.url, {
   recv_max = 8192, -- the largest piece that on_data gets
 
   on_open = function(conn)
-    conn.data = 0 -- `data` is ours: here, the bytes of this connection so far
+    conn.total = 0 -- a field of ours: the bytes of this connection so far
     print("connected: " .. conn.peer)
   end,
 
   on_data = function(conn, data)
-    conn.data = conn.data + #data
+    conn.total = conn.total + #data
     local shown = options.raw and data or visible(data)
     -- One print, for it is one write: what several connections say does not mix.
-    print(("%s\n%s\n%s\nbytes=%d, total=%d"):format(BAR, shown, BAR, #data, conn.data))
+    print(("%s\n%s\n%s\nbytes=%d, total=%d"):format(BAR, shown, BAR, #data, conn.total))
   end,
 
   on_close = function(conn, err)
-    print(("closed: %s, total=%d%s"):format(conn.peer, conn.data, err and ", " .. err or ""))
+    print(("closed: %s, total=%d%s"):format(conn.peer, conn.total, err and ", " .. err or ""))
   end,
 })
 if not listener then return args.fail("print", message) end

@@ -12,10 +12,12 @@
 /* Packets in, strands on. A packet without a key is the end. */
 static void worker_body(void *arg) {
   portico_host *h = arg;
-  port_packet   packet;
+  port_packet   packets[STRAND_BATCH];
   watchdog_join();
-  while (port_get(h->port, &packet, 1, PORT_WAIT_FOREVER) == 1 && packet.key != NULL) {
-    strand_deliver(packet.key, &packet);
+  for (;;) {
+    int count = port_get_run(h->port, packets, STRAND_BATCH, PORT_WAIT_FOREVER);
+    if (count < 1 || packets[0].key == NULL) break;
+    strand_deliver(packets[0].key, packets, (unsigned)count);
   }
   watchdog_leave(h->rt->watchdog);
 }

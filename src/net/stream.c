@@ -10,6 +10,7 @@
 
 enum {
   STREAM_GATHER_BYTES = 256 * 1024, /* of one send: small enough to see progress */
+  STREAM_FETCH_MIN = 16 * 1024,     /* with less room a receive waits for its own completion */
   STREAM_DIRECT_BYTES = 8 * 1024,   /* from here on a copy costs more than a system call of its own */
 };
 static const int64_t stream_linger_ns = OS_NS_PER_S; /* for the peer to read what was sent before the close */
@@ -28,6 +29,7 @@ typedef struct stream_targets {
   os_addr  to[];
 } stream_targets;
 
+static void stream_prepare(completion *c);
 static void stream_on_readable(completion *c);
 static void stream_on_sent(completion *c);
 static void stream_on_connected(completion *c);
@@ -134,6 +136,7 @@ static void stream_settle_sent(stream *s) {
 }
 
 static void stream_start_recv(stream *s) {
+  s->recv.prepare = stream_prepare;
   s->recv.run = stream_on_readable;
   int err = port_recv_ready(s->handle, &s->recv.op);
   if (err < 0) stream_break(s, err);
@@ -167,15 +170,48 @@ void turn_end(turn *t) {
   }
 }
 
+void turn_flush(turn *t) {
+  for (stream *s = t->dirty; s != NULL; s = s->next_dirty) {
+    bool connected = s->state == STREAM_OPEN || s->state == STREAM_CLOSING;
+    if (connected && !s->sending && s->out.bytes > 0) stream_flush(s);
+  }
+}
+
 /* ---- packets ---- */
+
+/* Fetches ahead of the run, beside what other streams have fetched. */
+static void stream_prepare(completion *c) {
+  stream *s = container_of(c, stream, recv);
+  turn   *t = s->turn;
+  size_t  room = sizeof t->fetched - t->fetched_bytes;
+  if (s->state == STREAM_CLOSED || c->err < 0 || room < STREAM_FETCH_MIN) return;
+  if (room > s->limits->recv_max) room = s->limits->recv_max;
+  s->fetched = port_take(s->handle, &c->op, t->fetched + t->fetched_bytes, room, &s->fetched_data);
+  s->has_fetched = true;
+  t->fetched_streams++;
+  if (s->fetched > 0) t->fetched_bytes += (size_t)s->fetched;
+}
+
+/* What was fetched ahead, or is fetched now; as port_take. */
+static int64_t stream_fetch(stream *s, completion *c, const void **out_data) {
+  turn *t = s->turn;
+  if (!s->has_fetched) {
+    if (s->state == STREAM_CLOSED || c->err < 0) return c->err;
+    return port_take(s->handle, &c->op, t->scratch, s->limits->recv_max, out_data);
+  }
+  s->has_fetched = false;
+  if (--t->fetched_streams == 0) t->fetched_bytes = 0;
+  *out_data = s->fetched_data;
+  return s->fetched;
+}
 
 static void stream_on_readable(completion *c) {
   stream *s = container_of(c, stream, recv);
   s->receiving = false;
   stream_touch(s);
-  if (s->state == STREAM_CLOSED) return;
   const void *data = NULL;
-  int64_t     n = c->err < 0 ? c->err : port_take(s->handle, &c->op, s->turn->scratch, s->limits->recv_max, &data);
+  int64_t     n = stream_fetch(s, c, &data);
+  if (s->state == STREAM_CLOSED) return;
   if (n > 0) {
     if (s->state == STREAM_OPEN && s->on->on_data != NULL) s->on->on_data(s, data, (size_t)n);
   } else if (n == 0) {

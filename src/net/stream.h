@@ -1,8 +1,9 @@
 /* stream.h - a connected byte stream: receive, send, half-close, close.   Layer: net (may include base, os, port).
  *
  * A stream lives on one strand: all calls and callbacks happen there, so it needs no lock. Calls only note what is
- * wanted; turn_end, after each completion that the strand ran, does it: one gathered send, the half-close, the close,
- * the next receive. So a callback may do anything to its stream, closing it included.
+ * wanted; turn_end, after the completions that the strand ran in one go, does it: one gathered send, the half-close,
+ * the close, the next receive. So a callback may do anything to its stream, closing it included; and the kernel gets
+ * the receives of a turn in a row and the sends in a row, which is how its code and ours stay in the caches.
  *
  *   CONNECTING -connected-> OPEN -stream_close-> CLOSING -all sent, peer's end or linger time-> CLOSED -last packet
  *   back-> on_close, the memory is the owner's again. stream_abort and errors go to CLOSED from anywhere. */
@@ -37,13 +38,18 @@ typedef struct stream_limits {
 typedef struct turn {
   port         *port;
   void         *key; /* of all packets: the strand */
-  unsigned char scratch[STREAM_RECV_MAX];
+  unsigned char scratch[STREAM_RECV_MAX];      /* what a stream received, while on_data has it */
+  unsigned char fetched[STREAM_RECV_MAX];      /* what streams received before their completions run */
+  size_t        fetched_bytes, fetched_streams; /* until these have run */
   chunk_pool    pool;
   stream       *dirty, *dirty_last; /* to be settled at the end of the turn */
 } turn;
 
-/* Settles every stream that was touched; callbacks may touch more. Call it after each completion. */
+/* Settles every stream that was touched; callbacks may touch more. Call it after the completions of a turn. */
 void turn_end(turn *t);
+
+/* Sends what the turn has queued so far, without a callback: before something that may take long. */
+void turn_flush(turn *t);
 
 typedef enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_CLOSING, STREAM_CLOSED } stream_state;
 
@@ -58,10 +64,13 @@ struct stream {
   stream                *next_dirty;
   chunks                 out;
   size_t                 sending_bytes; /* of out, given to the port */
+  const void            *fetched_data;
+  int64_t                fetched; /* result of port_take, while has_fetched */
   int                    err;           /* why it was closed */
   stream_state           state;
   bool dirty;      /* in the turn's list */
   bool receiving;  /* recv is started */
+  bool has_fetched;
   bool sending;    /* send is started */
   bool ended;      /* the peer has finished */
   bool fin_wanted; /* half-close ours after what is queued */

@@ -74,7 +74,12 @@ void port_get_stats(port *p, port_stats *out_stats) {
 
 int port_get(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
   if (max == 0 || out_packets == NULL) return PORTICO_EINVAL;
-  return p->backend->get(p, out_packets, max, timeout_ns);
+  return p->backend->get(p, out_packets, max, timeout_ns, false);
+}
+
+int port_get_run(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
+  if (max == 0) return PORTICO_EINVAL;
+  return p->backend->get(p, out_packets, max, timeout_ns, true);
 }
 
 int port_post(port *p, void *key, port_op *op, uint32_t bytes) {

@@ -112,6 +112,11 @@ void        port_get_stats(port *p, port_stats *out_stats);
  *          EINVAL (max == 0). out_packets is not touched on failure */
 int port_get(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns);
 
+/* As port_get, but takes packets of one key only: it stops before another, and a packet with the key NULL comes alone.
+ * For who runs the packets of one key one after the other anyway, so that nobody waits who could have run them. Where
+ * the kernel hands out packets blindly (Windows) it takes one. */
+int port_get_run(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns);
+
 /* Queues a packet of the caller's own; op may be NULL or any value.
  * errors   ENOMEM, ECLOSED */
 int port_post(port *p, void *key, port_op *op, uint32_t bytes);

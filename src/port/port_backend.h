@@ -35,7 +35,7 @@ struct port_backend {
   int (*open)(const port_options *options, port **out_port);
   size_t (*close)(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg);
   void (*destroy)(port *p); /* last reference gone */
-  int (*get)(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns);
+  int (*get)(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key);
   int (*post)(port *p, void *key, port_op *op, uint32_t bytes);
   void (*stats)(port *p, port_stats *out_stats);
   int (*timer)(port *p, port_op *op, void *key, int64_t due_ns);

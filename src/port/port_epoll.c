@@ -3,7 +3,11 @@
  * One epoll descriptor, every socket registered once, edge-triggered, for both directions. A handle remembers per
  * direction whether the kernel may have something (readable, writable); an op is tried when it starts and whenever an
  * edge comes, and only the first of each direction touches the socket. The worker that polls is the leader of
- * port_queue.h. A receive without a buffer (recv_ready) leaves the data in the kernel until port_take. */
+ * port_queue.h. A receive without a buffer (recv_ready) leaves the data in the kernel until port_take.
+ *
+ * port_take and port_try_send are called for each message and take no lock: their caller is the only one in that
+ * direction (port.h), so the flags are all they share with the leader. A flag is cleared before the system call that
+ * is to prove it wrong, never after: an edge that comes meanwhile sets it again and is not lost. */
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -21,7 +25,7 @@
 #include "os/clock.h"
 #include "port/port_queue.h"
 
-enum { EPOLL_EVENTS = 256 };
+enum { EPOLL_EVENTS = 64 }; /* with more, what one touches here has left the caches when its packet is run */
 
 typedef enum epoll_kind {
   EPOLL_ACCEPT,
@@ -75,12 +79,13 @@ typedef struct epoll_line {
 struct epoll_handle {
   port_handle base;
   os_mutex    lock;
+  /* set under lock; cleared under it or by the only one in that direction */
+  _Atomic bool readable; /* an edge came since the kernel last said "nothing there" */
+  _Atomic bool writable;
+  _Atomic bool ended; /* the peer's end, a reset or an error was announced: reading will tell, without another edge */
   /* under lock */
   epoll_line recvs, sends;
   bool       registered; /* with epoll */
-  bool       readable;   /* an edge came since the kernel last said "nothing there" */
-  bool       writable;
-  bool       ended; /* the peer's end, a reset or an error was announced: reading will tell, without another edge */
   bool       connected;
   bool       shut; /* our sending side */
   bool       closing;
@@ -103,6 +108,19 @@ static epoll_port *epoll_of(port *p) {
 
 static port_queue *epoll_queue(const epoll_handle *h) {
   return &epoll_of(h->base.port)->queue;
+}
+
+static bool flag_get(_Atomic bool *flag) {
+  return atomic_load_explicit(flag, memory_order_acquire);
+}
+
+static void flag_set(_Atomic bool *flag, bool value) {
+  atomic_store_explicit(flag, value, memory_order_release);
+}
+
+/* Clears a flag before the system call that proves it: what set it happened before that call. */
+static void flag_clear(_Atomic bool *flag) {
+  atomic_exchange_explicit(flag, false, memory_order_acq_rel);
 }
 
 /* ---- ops ---- */
@@ -163,8 +181,8 @@ static bool epoll_has_bufs(const epoll_op *op) {
 }
 
 /* An op that was pending goes from its line to the packets. */
-static void epoll_op_end(epoll_op *op, uint32_t bytes, int err, packet_list *out) {
-  line_remove(epoll_line_of(op->handle, op), op);
+static void epoll_op_end(epoll_line *l, epoll_op *op, uint32_t bytes, int err, packet_list *out) {
+  line_remove(l, op);
   if (epoll_has_bufs(op) && op->data.bufs != &op->data.one) free(op->data.bufs);
   op->ended.node.packet.bytes = bytes;
   op->ended.node.packet.err = err;
@@ -259,7 +277,6 @@ static int64_t epoll_try(epoll_handle *h, epoll_op *op) {
   case EPOLL_ACCEPT: return epoll_try_accept(h, op);
   case EPOLL_RECV:
   case EPOLL_RECV_FROM: return epoll_try_recv(h, op);
-  case EPOLL_RECV_READY: return 0; /* readable says it all */
   case EPOLL_CONNECT: return epoll_try_connect(h);
   case EPOLL_SEND: return epoll_try_send(h, op);
   case EPOLL_SEND_TO: return epoll_try_send_to(h, op);
@@ -275,16 +292,19 @@ static uint32_t epoll_bytes(const epoll_op *op, int64_t result) {
 }
 
 /* Tries the ops of a line in order while the kernel may have something for it. */
-static void epoll_line_progress(epoll_handle *h, epoll_line *l, bool *ready, packet_list *out) {
-  while (l->first != NULL && *ready) {
+static void epoll_line_progress(epoll_handle *h, epoll_line *l, _Atomic bool *ready, packet_list *out) {
+  while (l->first != NULL && flag_get(ready)) {
     epoll_op *op = l->first;
-    int64_t   result = epoll_try(h, op);
-    if (result == PORTICO_EAGAIN) {
-      *ready = false;
+    if (op->kind == EPOLL_RECV_READY) { /* readable says it all; the line has no other */
+      epoll_op_end(l, op, 0, 0, out);
       return;
     }
-    epoll_op_end(op, epoll_bytes(op, result), result < 0 ? (int)result : 0, out);
-    if (op->kind == EPOLL_RECV_READY) return; /* one tells; the line has no other */
+    int64_t result = epoll_try(h, op);
+    if (result == PORTICO_EAGAIN) {
+      flag_set(ready, false); /* no edge came meanwhile: it would need the lock */
+      return;
+    }
+    epoll_op_end(l, op, epoll_bytes(op, result), result < 0 ? (int)result : 0, out);
     /* Out of descriptors: the next accept would fail the same way. What is queued in the kernel will be tried again
      * when the owner starts its accept anew. */
     if (op->kind == EPOLL_ACCEPT && result < 0) return;
@@ -292,7 +312,7 @@ static void epoll_line_progress(epoll_handle *h, epoll_line *l, bool *ready, pac
 }
 
 /* Starts an op: tries it at once if it is the first of its line, else lets it wait. */
-static int epoll_start(epoll_handle *h, epoll_op *op, epoll_line *l, bool *ready) {
+static int epoll_start(epoll_handle *h, epoll_op *op, epoll_line *l, _Atomic bool *ready) {
   port_queue *q = epoll_queue(h);
   int         err = epoll_has_bufs(op) ? epoll_op_keep(op) : 0;
   if (err < 0) {
@@ -303,9 +323,9 @@ static int epoll_start(epoll_handle *h, epoll_op *op, epoll_line *l, bool *ready
   port_queue_started(q);
   atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
   line_append(l, op);
-  epoll_line_progress(h, l, ready, &ended);
+  if (flag_get(ready)) epoll_line_progress(h, l, ready, &ended);
   os_mutex_unlock(&h->lock);
-  port_queue_complete(q, &ended);
+  if (ended.count > 0) port_queue_complete(q, &ended);
   return 0;
 }
 
@@ -328,11 +348,11 @@ static void epoll_on_event(epoll_handle *h, uint32_t events, packet_list *out) {
   const uint32_t end = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
   os_mutex_lock(&h->lock);
   if (!h->closing) {
-    if ((events & (EPOLLIN | end)) != 0) h->readable = true;
-    if ((events & end) != 0) h->ended = true;
-    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) h->writable = true;
-    epoll_line_progress(h, &h->recvs, &h->readable, out);
-    epoll_line_progress(h, &h->sends, &h->writable, out);
+    if ((events & (EPOLLIN | end)) != 0) flag_set(&h->readable, true);
+    if ((events & end) != 0) flag_set(&h->ended, true);
+    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flag_set(&h->writable, true);
+    if (h->recvs.first != NULL) epoll_line_progress(h, &h->recvs, &h->readable, out);
+    if (h->sends.first != NULL) epoll_line_progress(h, &h->sends, &h->writable, out);
   }
   os_mutex_unlock(&h->lock);
 }
@@ -427,8 +447,8 @@ static unsigned epoll_concurrency(const port *p) {
   return ((const epoll_port *)p)->queue.max;
 }
 
-static int epoll_get(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
-  return port_queue_get(&epoll_of(p)->queue, out_packets, max, timeout_ns);
+static int epoll_get(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key) {
+  return port_queue_get(&epoll_of(p)->queue, out_packets, max, timeout_ns, one_key);
 }
 
 static int epoll_post(port *p, void *key, port_op *op, uint32_t bytes) {
@@ -473,8 +493,8 @@ static int epoll_attach(port *p, port_handle *base) {
   if (port_queue_closed(&epoll_of(p)->queue)) return PORTICO_ECLOSED;
   os_mutex_init(&h->lock);
   h->connected = base->kind == PORT_STREAM && epoll_was_connected(base->socket);
-  h->writable = base->kind == PORT_DATAGRAM || h->connected;
-  h->readable = base->kind != PORT_STREAM; /* a stream's first edge tells */
+  flag_set(&h->writable, base->kind == PORT_DATAGRAM || h->connected);
+  flag_set(&h->readable, base->kind != PORT_STREAM); /* a stream's first edge tells */
   /* A stream that is not connected would only announce that it hangs; it is registered by its connect. */
   int err = base->kind == PORT_STREAM && !h->connected ? 0 : epoll_register(h);
   if (err < 0) os_mutex_fini(&h->lock);
@@ -485,7 +505,7 @@ static int epoll_cancel_line(epoll_line *l, packet_list *out) {
   int n = 0;
   for (; l->first != NULL; n++) {
     epoll_op *op = l->first;
-    epoll_op_end(op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
+    epoll_op_end(l, op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
   }
   return n;
 }
@@ -555,11 +575,13 @@ static int epoll_connect(port_handle *base, port_op *base_op, const os_addr *to)
   if (h->connected || h->sends.first != NULL) return epoll_leave(h, PORTICO_EISCONN);
   err = os_socket_connect(base->socket, to);
   if (err < 0 && err != PORTICO_EAGAIN) return epoll_leave(h, err);
-  h->writable = h->readable = h->ended = false;
+  flag_set(&h->writable, false);
+  flag_set(&h->readable, false);
+  flag_set(&h->ended, false);
   err = epoll_register(h);
   if (err < 0) return epoll_leave(h, err);
   epoll_op_init(op, h, EPOLL_CONNECT);
-  h->writable = true; /* it may have succeeded at once */
+  flag_set(&h->writable, true); /* it may have succeeded at once */
   return epoll_start(h, op, &h->sends, &h->writable);
 }
 
@@ -570,7 +592,7 @@ static int epoll_recv(port_handle *base, port_op *base_op, const port_buf *bufs,
   if (err < 0) return err;
   epoll_op_init(op, h, EPOLL_RECV);
   epoll_op_use(op, bufs, count, NULL);
-  h->readable = true; /* the last take may have left something: one try tells */
+  flag_set(&h->readable, true); /* the last take may have left something: one try tells */
   return epoll_start(h, op, &h->recvs, &h->readable);
 }
 
@@ -587,13 +609,12 @@ static int epoll_recv_ready(port_handle *base, port_op *base_op) {
 static int64_t epoll_take(port_handle *base, port_op *op, void *scratch, size_t cap, const void **out_data) {
   (void)op;
   epoll_handle *h = (epoll_handle *)base;
-  os_mutex_lock(&h->lock);
   CHECK(!h->closing);
+  flag_clear(&h->readable);
   int64_t n = os_socket_recv(base->socket, scratch, cap);
   /* A short read has emptied the kernel's buffer, so the next edge tells; but the peer's end, if it was announced, is
-   * still to be read. Edges cannot come in between: they need the lock. */
-  h->readable = n != PORTICO_EAGAIN && (h->ended || n == (int64_t)cap);
-  os_mutex_unlock(&h->lock);
+   * still to be read. */
+  if (n == (int64_t)cap || (flag_get(&h->ended) && n != PORTICO_EAGAIN)) flag_set(&h->readable, true);
   if (n > 0) *out_data = scratch;
   return n;
 }
@@ -609,18 +630,22 @@ static int epoll_send(port_handle *base, port_op *base_op, const port_buf *bufs,
   return epoll_start(h, op, &h->sends, &h->writable);
 }
 
+static int64_t epoll_offer(os_socket s, const port_buf *bufs, unsigned count) {
+  if (count == 1) return os_socket_send(s, bufs->data, bufs->len); /* the kernel has less to copy */
+  return epoll_gather(s, bufs, count);
+}
+
 static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsigned count) {
   epoll_handle *h = (epoll_handle *)base;
-  int           err = epoll_enter(h, true);
-  if (err < 0) return err;
-  if (h->shut) return epoll_leave(h, PORTICO_ESHUTDOWN);
-  if (h->sends.first != NULL || !h->writable) return epoll_leave(h, PORTICO_EAGAIN);
-  int64_t result;
-  if (count == 1) result = os_socket_send(base->socket, bufs->data, bufs->len); /* the kernel has less to copy */
-  else result = epoll_gather(base->socket, bufs, count);
-  if (result == PORTICO_EAGAIN) h->writable = false;
-  os_mutex_unlock(&h->lock);
-  return result;
+  CHECK(!h->closing);
+  if (port_queue_closed(epoll_queue(h))) return PORTICO_ECLOSED;
+  if (!h->connected) return PORTICO_ENOTCONN;
+  if (h->shut) return PORTICO_ESHUTDOWN;
+  if (h->sends.first != NULL || !flag_get(&h->writable)) return PORTICO_EAGAIN;
+  int64_t result = epoll_offer(base->socket, bufs, count);
+  if (result != PORTICO_EAGAIN) return result;
+  flag_clear(&h->writable);
+  return epoll_offer(base->socket, bufs, count); /* an edge between the two may have been the last */
 }
 
 static int epoll_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count,
@@ -663,7 +688,8 @@ static int epoll_cancel(port_op *base) {
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
   if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
-    epoll_op_end(op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, &ended);
+    uint32_t bytes = op->kind == EPOLL_SEND ? op->data.done : 0;
+    epoll_op_end(epoll_line_of(h, op), op, bytes, PORTICO_ECANCELED, &ended);
   }
   os_mutex_unlock(&h->lock);
   if (ended.count == 0) return PORTICO_ENOTFOUND; /* it ended by itself meanwhile */

@@ -209,12 +209,12 @@ static int iocp_wait(iocp_port *p, port_packet *out_packets, unsigned max, int64
   }
 }
 
-static int iocp_get(port *base, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
+static int iocp_get(port *base, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key) {
   iocp_port *p = iocp_of(base);
   iocp_member_pause(p);
   if (!iocp_enter(p)) return PORTICO_ECLOSED;
   atomic_fetch_add(&p->waiting, 1);
-  int result = iocp_wait(p, out_packets, max, timeout_ns);
+  int result = iocp_wait(p, out_packets, one_key ? 1 : max, timeout_ns);
   atomic_fetch_sub(&p->waiting, 1);
   if (result != PORTICO_ECLOSED) iocp_member_resume(p);
   iocp_leave(p);

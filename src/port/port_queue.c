@@ -252,17 +252,26 @@ static void queue_ring_timers_locked(port_queue *q) {
 
 /* ---- get ---- */
 
-/* Fills out_packets, the handed packet first. The lock is given back. */
-static int queue_take_and_unlock(port_queue *q, member *m, port_packet *out_packets, unsigned max) {
+/* True if the source should get a look in though packets are left. */
+static bool queue_starved_locked(const port_queue *q) {
+  return q->taken_unpolled >= QUEUE_POLL_EVERY && q->leader == NULL;
+}
+
+/* Fills out_packets, the handed packet first; the member runs. The lock is given back. */
+static int queue_take_and_unlock(port_queue *q, member *m, port_packet *out_packets, unsigned max, bool one_key) {
   unsigned n = 0;
   if (m->handed != NULL) {
     out_packets[n++] = m->handed->packet;
     queue_recycle_locked(q, m->handed);
     m->handed = NULL;
+  } else if (m->state == MEMBER_ACTIVE) {
+    m->epoch++; /* it was in here: all that changes */
   } else {
     port_queue_move_locked(q, m, MEMBER_ACTIVE);
   }
   while (n < max && q->queued > 0) {
+    bool same = n == 0 || (q->first->packet.key == out_packets[0].key && out_packets[0].key != NULL);
+    if (one_key && !same) break;
     packet_node *node = queue_pop_locked(q);
     out_packets[n++] = node->packet;
     queue_recycle_locked(q, node);
@@ -325,7 +334,7 @@ static int queue_expire_and_unlock(port_queue *q, member *m) {
   return PORTICO_ETIMEDOUT;
 }
 
-int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_t timeout_ns) {
+int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key) {
   member *m = &self;
   if (m->queue != q) {
     if (m->queue != NULL) member_leave(m);
@@ -334,14 +343,18 @@ int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_
   int64_t until_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns == 0 ? 0 : os_clock_now() + timeout_ns;
   bool    polled = false;
   os_mutex_lock(&q->lock);
+  /* The common case: it comes back, there is more, nobody else has a better claim. */
+  bool stays = m->state == MEMBER_ACTIVE && q->active <= q->max && !queue_starved_locked(q);
+  if (stays && q->queued > 0) return queue_take_and_unlock(q, m, out_packets, max, one_key);
   port_queue_move_locked(q, m, MEMBER_OUT);
   m->since = ++q->waits;
   for (;;) {
-    if (m->handed != NULL) return queue_take_and_unlock(q, m, out_packets, max);
+    if (m->handed != NULL) return queue_take_and_unlock(q, m, out_packets, max, one_key);
     if (q->closed) break;
     bool open = q->active < q->max;
-    bool starved = q->taken_unpolled >= QUEUE_POLL_EVERY && q->leader == NULL;
-    if (open && q->queued > 0 && !starved) return queue_take_and_unlock(q, m, out_packets, max);
+    if (open && q->queued > 0 && !queue_starved_locked(q)) {
+      return queue_take_and_unlock(q, m, out_packets, max, one_key);
+    }
     /* One look is a look at the source, too, unless somebody else does that or it would be of no use. */
     bool looked = polled || q->leader != NULL || !open;
     bool expired = timeout_ns == 0 ? looked : until_ns != INT64_MAX && os_clock_now() >= until_ns;

@@ -103,9 +103,9 @@ typedef struct port_queue {
 int  port_queue_init(port_queue *q, port *p, const port_options *options, const port_source *source, void *backend);
 void port_queue_fini(port_queue *q); /* closed, and no member left */
 
-/* The namesakes in port.h. */
+/* The namesakes in port.h; get with one_key is port_get_run. */
 size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet, void *arg), void *arg);
-int    port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_t timeout_ns);
+int    port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key);
 int    port_queue_post(port_queue *q, void *key, port_op *op, uint32_t bytes);
 void   port_queue_stats(port_queue *q, port_stats *out_stats);
 

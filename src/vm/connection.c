@@ -1,7 +1,12 @@
 /* connection.c - what a script can do with a connection, and what a connection does to a script.
  *
- * Lua holds a userdata with a slot id; the C side may be gone, then every method answers "closed". The objects of live
- * connections are kept in the table at VM_OBJECTS, by slot index, so that each event finds the same object quickly. */
+ * Lua holds a table with the slot id at index 0; the C side may be gone, then every method answers "closed". It is a
+ * table, not a userdata, so that scripts keep what is theirs in fields, and so that methods are found in a table of
+ * methods without a call into C, which a userdata that has fields, too, would need for each. Whoever overwrites the id
+ * gets "closed" or another connection of the same VM, nothing worse.
+ *
+ * The objects of live connections are kept in the table at VM_OBJECTS, by slot index, so that each event finds the same
+ * object quickly. */
 #include "vm/connection.h"
 
 #include <lauxlib.h>
@@ -13,7 +18,7 @@
 #include "base/error.h"
 #include "vm/server.h"
 
-enum { CONNECTION_RESOLVED_MAX = 8 };
+enum { CONNECTION_ID = 0, CONNECTION_FIELDS = 4 /* with one of the script's own */, CONNECTION_RESOLVED_MAX = 8 };
 
 static const char connection_type[] = "portico.Connection";
 
@@ -24,7 +29,7 @@ typedef struct connection {
   server   *from;   /* until it is opened: who accepted it */
   os_socket socket; /* until then */
   slot_id   id;
-  os_addr   peer, own;
+  os_addr   peer;
 } connection;
 
 static connection *connection_of(stream *s) {
@@ -58,12 +63,47 @@ static bool connection_tell(connection *c, handler_event event) {
   return true;
 }
 
+/* The two ends of a connection: fields of its object. */
+typedef struct connection_ends {
+  os_addr peer, own;
+} connection_ends;
+
+static void connection_set_address(lua_State *L, const char *name, const os_addr *a) {
+  char url[ADDRESS_URL_BYTES];
+  address_format(a, url);
+  lua_pushstring(L, url);
+  lua_setfield(L, -2, name);
+}
+
+/* Runs protected: (object, light userdata of connection_ends). */
+static int connection_set_ends(lua_State *L) {
+  const connection_ends *ends = lua_touserdata(L, 2);
+  lua_settop(L, 1);
+  connection_set_address(L, "peer", &ends->peer);
+  connection_set_address(L, "own", &ends->own);
+  return 0;
+}
+
+/* What a connection that was just made is told: its ends, and the script. */
+static void connection_open(connection *c) {
+  connection_ends ends = {.peer = c->peer};
+  lua_State      *L = c->vm->L;
+  os_socket_local(port_handle_socket(c->stream.handle), &ends.own);
+  lua_pushcfunction(L, connection_set_ends);
+  connection_push(c);
+  lua_pushlightuserdata(L, &ends);
+  if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
+    connection_tell(c, ON_OPEN);
+  } else {
+    lua_pop(L, 1);
+    stream_abort(&c->stream, PORTICO_ENOMEM);
+  }
+}
+
 static void connection_on_open(stream *s) {
   connection *c = connection_of(s);
-  os_socket   socket = port_handle_socket(s->handle);
-  os_socket_peer(socket, &c->peer);
-  os_socket_local(socket, &c->own);
-  connection_tell(c, ON_OPEN);
+  os_socket_peer(port_handle_socket(s->handle), &c->peer); /* one of several, if it was a name */
+  connection_open(c);
 }
 
 static void connection_on_data(stream *s, const void *data, size_t len) {
@@ -137,8 +177,9 @@ static const stream_handlers connection_events = {
 /* Runs protected: (light userdata of the connection). Its object goes into the table of objects. */
 static int connection_make_object(lua_State *L) {
   connection *c = lua_touserdata(L, 1);
-  slot_id    *id = lua_newuserdatauv(L, sizeof *id, 1);
-  *id = c->id;
+  lua_createtable(L, 0, CONNECTION_FIELDS);
+  lua_pushinteger(L, (lua_Integer)c->id);
+  lua_rawseti(L, -2, CONNECTION_ID);
   luaL_setmetatable(L, connection_type);
   lua_rawgetp(L, LUA_REGISTRYINDEX, connection_type);
   lua_pushvalue(L, -2);
@@ -183,10 +224,9 @@ static void connection_on_accepted(completion *first) {
   os_socket socket = c->socket;
   stream_init(&c->stream, &c->vm->turn, &connection_events, &c->handlers->limits);
   os_socket_set_nodelay(socket, c->handlers->nodelay);
-  os_socket_local(socket, &c->own);
   err = stream_open(&c->stream, socket);
   if (err < 0) stream_fail(&c->stream, err);
-  else connection_tell(c, ON_OPEN);
+  else connection_open(c);
 }
 
 /* Makes a counted connection; the caller sets handlers. */
@@ -252,7 +292,7 @@ static void connection_on_lookup(completion *first) {
   port_block_leave();
   l->c.run = connection_on_found;
   if (strand_post(&l->vm->strand, &l->c) == 0) return;
-  strand_deliver(&l->vm->strand, &(port_packet){.op = &l->c.op}); /* no memory for the detour: then from here */
+  strand_deliver(&l->vm->strand, &(port_packet){.op = &l->c.op}, 1); /* no memory for the detour: then from here */
 }
 
 static int connection_look_up(connection *c, const address *to) {
@@ -303,14 +343,12 @@ void connection_sweep(vm *v, bool abort) {
 
 /* ---- methods: from Lua to the stream ---- */
 
-/* The connection at index 1, or NULL if it is gone. Upvalue 1 of each method is the type's metatable: comparing with it
- * is quicker than looking it up by name. */
+/* The connection at index 1, or NULL if it is gone. Its id is left on the stack: taking it off would cost more. */
 static connection *connection_check_arg(lua_State *L) {
-  const slot_id *id = lua_touserdata(L, 1);
-  bool           ours = id != NULL && lua_getmetatable(L, 1) != 0;
-  if (!ours || !lua_rawequal(L, -1, lua_upvalueindex(1))) luaL_typeerror(L, 1, connection_type);
-  lua_pop(L, 1);
-  return slots_find(&vm_of(L)->connections, *id);
+  if (lua_type(L, 1) != LUA_TTABLE || lua_rawgeti(L, 1, CONNECTION_ID) != LUA_TNUMBER) {
+    luaL_typeerror(L, 1, connection_type);
+  }
+  return slots_find(&vm_of(L)->connections, (slot_id)lua_tointeger(L, -1));
 }
 
 static int connection_answer(lua_State *L, int err) {
@@ -321,20 +359,20 @@ static int connection_answer(lua_State *L, int err) {
 
 /* conn:send(data, ...) -> true | false | nil, message, code */
 static int connection_send(lua_State *L) {
-  connection *c = connection_check_arg(L);
   int         last = lua_gettop(L);
-  for (int i = 2; i <= last; i++) luaL_checkstring(L, i); /* all or nothing */
+  connection *c = connection_check_arg(L);
   if (last < 2) return luaL_error(L, "send: nothing to send (give it strings)");
+  size_t      len;
+  const char *data = luaL_checklstring(L, 2, &len);
+  for (int i = 3; i <= last; i++) luaL_checkstring(L, i); /* all or nothing */
   if (c == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
-  bool room = true;
-  for (int i = 2; i <= last; i++) {
-    size_t      len;
-    const char *data = lua_tolstring(L, i, &len);
-    int         err = stream_send(&c->stream, data, len);
-    if (err < 0 && err != PORTICO_EAGAIN) return vm_push_error(L, err, NULL);
-    room = err == 0;
+  int err = stream_send(&c->stream, data, len);
+  for (int i = 3; i <= last && (err == 0 || err == PORTICO_EAGAIN); i++) {
+    data = lua_tolstring(L, i, &len);
+    err = stream_send(&c->stream, data, len);
   }
-  lua_pushboolean(L, room);
+  if (err < 0 && err != PORTICO_EAGAIN) return vm_push_error(L, err, NULL);
+  lua_pushboolean(L, err == 0);
   return 1;
 }
 
@@ -353,76 +391,25 @@ static int connection_abort(lua_State *L) {
   return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_abort(&c->stream, PORTICO_ECANCELED));
 }
 
+/* conn:pending() -> bytes | nil, message, code */
+static int connection_pending(lua_State *L) {
+  connection *c = connection_check_arg(L);
+  if (c == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
+  lua_pushinteger(L, (lua_Integer)c->stream.out.bytes);
+  return 1;
+}
+
+/* conn:id() -> integer */
+static int connection_id(lua_State *L) {
+  connection_check_arg(L);
+  return 1;
+}
+
 static int connection_tostring(lua_State *L) {
-  const slot_id *id = luaL_checkudata(L, 1, connection_type);
-  connection    *c = slots_find(&vm_of(L)->connections, *id);
-  char           url[ADDRESS_URL_BYTES];
-  if (c == NULL) {
-    lua_pushliteral(L, "portico.Connection (closed)");
-    return 1;
-  }
-  address_format(&c->peer, url);
-  lua_pushfstring(L, "portico.Connection (%s)", url);
+  connection *c = connection_check_arg(L);
+  const char *peer = lua_getfield(L, 1, "peer") == LUA_TSTRING ? lua_tostring(L, -1) : "not connected";
+  lua_pushfstring(L, "%s (%s%s)", connection_type, peer, c == NULL ? ", closed" : "");
   return 1;
-}
-
-/* ---- fields ---- */
-
-typedef enum connection_field { FIELD_ID = 1, FIELD_PEER, FIELD_OWN, FIELD_DATA, FIELD_PENDING } connection_field;
-
-static const struct {
-  const char      *name;
-  connection_field field;
-} connection_fields[] = {
-    {"id", FIELD_ID},   {"peer", FIELD_PEER},       {"local", FIELD_OWN}, /* a keyword: conn["local"] */
-    {"own", FIELD_OWN}, {"pending", FIELD_PENDING}, {"data", FIELD_DATA},
-};
-
-static int connection_push_address(lua_State *L, const os_addr *a) {
-  char url[ADDRESS_URL_BYTES];
-  address_format(a, url);
-  lua_pushstring(L, url);
-  return 1;
-}
-
-static int connection_push_field(lua_State *L, connection_field field) {
-  const slot_id *id = luaL_checkudata(L, 1, connection_type);
-  connection    *c = slots_find(&vm_of(L)->connections, *id);
-  if (field == FIELD_ID) {
-    lua_pushinteger(L, (lua_Integer)*id);
-    return 1;
-  }
-  if (field == FIELD_DATA) {
-    lua_getiuservalue(L, 1, 1);
-    return 1;
-  }
-  if (c == NULL) {
-    lua_pushnil(L);
-    return 1;
-  }
-  if (field == FIELD_PENDING) lua_pushinteger(L, (lua_Integer)c->stream.out.bytes);
-  else connection_push_address(L, field == FIELD_PEER ? &c->peer : &c->own);
-  return 1;
-}
-
-/* conn.name: upvalue 1 maps names to methods, or to the number of a field. */
-static int connection_index(lua_State *L) {
-  lua_settop(L, 2);
-  if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNUMBER) {
-    return connection_push_field(L, (connection_field)lua_tointeger(L, 2));
-  }
-  return 1;
-}
-
-static int connection_newindex(lua_State *L) {
-  luaL_checkudata(L, 1, connection_type);
-  const char *name = luaL_checkstring(L, 2);
-  if (strcmp(name, "data") != 0) {
-    return luaL_error(L, "connection field '%s' cannot be set (conn.data is yours: put a table there)", name);
-  }
-  lua_settop(L, 3);
-  lua_setiuservalue(L, 1, 1);
-  return 0;
 }
 
 void connection_push_objects(lua_State *L) {
@@ -432,22 +419,14 @@ void connection_push_objects(lua_State *L) {
 void connection_open_type(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"send", connection_send},   {"shutdown", connection_shutdown}, {"close", connection_close},
-      {"abort", connection_abort}, {NULL, NULL},
+      {"abort", connection_abort}, {"pending", connection_pending},   {"id", connection_id},
+      {NULL, NULL},
   };
   lua_newtable(L); /* the objects, also at VM_OBJECTS */
   lua_rawsetp(L, LUA_REGISTRYINDEX, connection_type);
   luaL_newmetatable(L, connection_type);
-  luaL_newlibtable(L, methods);
-  lua_pushvalue(L, -2);
-  luaL_setfuncs(L, methods, 1);
-  for (size_t i = 0; i < sizeof connection_fields / sizeof connection_fields[0]; i++) {
-    lua_pushinteger(L, connection_fields[i].field);
-    lua_setfield(L, -2, connection_fields[i].name);
-  }
-  lua_pushcclosure(L, connection_index, 1);
+  luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");
-  lua_pushcfunction(L, connection_newindex);
-  lua_setfield(L, -2, "__newindex");
   lua_pushcfunction(L, connection_tostring);
   lua_setfield(L, -2, "__tostring");
   lua_pushboolean(L, 0);

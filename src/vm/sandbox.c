@@ -98,7 +98,7 @@ static int sandbox_execute(lua_State *L) {
   int args = lua_gettop(L);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  port_block_enter();
+  vm_block_enter(vm_of(L));
   int status = lua_pcall(L, args, LUA_MULTRET, 0);
   port_block_leave();
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);

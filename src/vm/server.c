@@ -181,9 +181,9 @@ static server *server_new(runtime *rt, const char *url) {
 }
 
 /* Binds to the first address of the URL that can be bound. */
-static int server_bind(server *s, const address *a, const listener_options *options) {
+static int server_bind(server *s, vm *v, const address *a, const listener_options *options) {
   os_addr to[SERVER_RESOLVED_MAX];
-  port_block_enter(); /* a name may take its time */
+  vm_block_enter(v); /* a name may take its time */
   int found = address_resolve(a, to, SERVER_RESOLVED_MAX);
   port_block_leave();
   int err = found;
@@ -203,7 +203,7 @@ static int server_join(vm *v, const char *url, const address *a, handlers *h, se
   if (s == NULL) {
     os_mutex_unlock(&rt->lock);
     s = server_new(rt, url);
-    int err = s == NULL ? PORTICO_ENOMEM : server_bind(s, a, &h->kernel);
+    int err = s == NULL ? PORTICO_ENOMEM : server_bind(s, v, a, &h->kernel);
     if (err < 0) {
       free(s);
       return err;

@@ -3,16 +3,14 @@
 
 #include "base/check.h"
 
-enum { STRAND_BATCH = 32 }; /* completions in one go before other packets get their turn */
-
 static void strand_work(strand *s, completion *c);
 
 static void strand_on_resume(completion *c) {
   (void)c; /* only there to come back inside: strand_work goes on with the mailbox */
 }
 
-void strand_init(strand *s, port *p, void (*after_each)(strand *s)) {
-  *s = (strand){.port = p, .after_each = after_each, .resume.run = strand_on_resume};
+void strand_init(strand *s, port *p, void (*after_turn)(strand *s)) {
+  *s = (strand){.port = p, .after_turn = after_turn, .resume.run = strand_on_resume};
 }
 
 void strand_fini(strand *s) {
@@ -55,13 +53,14 @@ static completion *strand_next(strand *s) {
   return c;
 }
 
-/* Runs c and then the mailbox. The caller has made the strand busy. */
+/* Runs c, then `order` and the mailbox. The caller has made the strand busy. */
 static void strand_work(strand *s, completion *c) {
   for (unsigned n = 1; c != NULL; n++) {
     c->run(c);
-    if (s->after_each != NULL) s->after_each(s);
+    bool full = n % STRAND_BATCH == 0;
+    if (s->after_turn != NULL && (s->order == NULL || full)) s->after_turn(s);
     c = strand_next(s);
-    if (c == NULL || n % STRAND_BATCH != 0) continue;
+    if (c == NULL || !full) continue;
     /* Other packets get their turn: the strand stays busy and comes back through the queue. It does so only with work
      * left, or a program that is over could end before `resume` arrives. Without memory for the detour we go on. */
     c->next = s->order;
@@ -71,8 +70,32 @@ static void strand_work(strand *s, completion *c) {
   }
 }
 
-void strand_deliver(strand *s, const port_packet *packet) {
-  completion *c = completion_of(packet);
-  if (c != &s->resume && !strand_enter(s, c)) return;
-  strand_work(s, c);
+/* The strand was idle, and the worker is inside now: no need for the mailbox. The first is prepared, too, and returned;
+ * the others wait in `order`. */
+static completion *strand_begin(strand *s, const port_packet *packets, unsigned count) {
+  completion **end = &s->order;
+  for (unsigned i = 0; i < count; i++) {
+    if (i + 1 < count) __builtin_prefetch(&((completion *)packets[i + 1].op)->prepare); /* likely not in the caches */
+    completion *c = completion_of(&packets[i]);
+    if (count > 1 && c->prepare != NULL) c->prepare(c);
+    if (i == 0) continue;
+    *end = c;
+    end = &c->next;
+  }
+  *end = NULL;
+  return (completion *)packets[0].op;
+}
+
+void strand_deliver(strand *s, const port_packet *packets, unsigned count) {
+  completion *first = NULL; /* to run: the strand is ours */
+  for (unsigned i = 0; i < count; i++) {
+    completion *c = completion_of(&packets[i]);
+    if (c == &s->resume) {
+      first = c;
+    } else if (strand_enter(s, c)) {
+      first = strand_begin(s, packets + i, count - i);
+      break;
+    }
+  }
+  if (first != NULL) strand_work(s, first);
 }

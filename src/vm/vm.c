@@ -19,8 +19,29 @@
 enum { VM_GC_PAUSE = 400, VM_GC_STEP_MULTIPLIER = 200 };
 
 enum { VM_RESERVE_BYTES = 2 * STREAM_RECV_MAX }; /* more than one received string takes */
+enum { VM_KEEP_BYTES = 256 * 1024 };             /* of freed small blocks, beside half of what is in use */
 
 /* ---- memory ---- */
+
+/* How many freed bytes may wait for the next small object: a handler makes and drops a few for each message, and the
+ * collector gives them back in heaps. */
+static size_t vm_keep(const vm *v) {
+#ifdef __SANITIZE_ADDRESS__
+  (void)v;
+  return 0; /* it has to see each free */
+#else
+  return VM_KEEP_BYTES + v->memory.used / 2;
+#endif
+}
+
+/* blocks_resize; one that must not fail gets the reserve, too. */
+static void *vm_resize(vm *v, void *block, size_t old_bytes, size_t new_bytes) {
+  void *moved = blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
+  if (moved != NULL || !v->memory.pushing) return moved;
+  free(v->memory.reserve);
+  v->memory.reserve = NULL;
+  return blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
+}
 
 /* Counts what the state holds. Above the soft cap the running call is ended with an ordinary error as soon as it is
  * back at an instruction; only far above it is memory refused, which Lua survives less well. */
@@ -28,8 +49,8 @@ static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_by
   vm     *v = arg;
   size_t  held = block != NULL ? old_bytes : 0; /* old_bytes is a type tag for new blocks */
   if (new_bytes == 0) {
-    free(block);
     v->memory.used -= held;
+    blocks_free(&v->memory.blocks, block, held, vm_keep(v));
     return NULL;
   }
   size_t used = v->memory.used - held + new_bytes;
@@ -40,12 +61,7 @@ static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_by
       watch_raise(&v->watch);
     }
   }
-  void *moved = realloc(block, new_bytes);
-  if (moved == NULL && v->memory.pushing) {
-    free(v->memory.reserve);
-    v->memory.reserve = NULL;
-    moved = realloc(block, new_bytes);
-  }
+  void *moved = vm_resize(v, block, held, new_bytes);
   if (moved != NULL) v->memory.used = used;
   return moved;
 }
@@ -94,9 +110,15 @@ static int vm_enter(vm *v, int args, const char *what, const char *where) {
   int status = lua_pcall(v->L, args, 0, VM_TRACEBACK);
   if (watch_leave(&v->watch, v->L) && v->memory.over) {
     lua_gc(v->L, LUA_GCCOLLECT, 0); /* what the ended call held is garbage now */
+    blocks_drop(&v->memory.blocks);
     v->memory.over = false;
   }
   return status == LUA_OK ? 0 : PORTICO_ESCRIPT;
+}
+
+void vm_block_enter(vm *v) {
+  turn_flush(&v->turn);
+  port_block_enter();
 }
 
 int vm_call(vm *v, int args, const char *what, const char *where) {
@@ -163,7 +185,7 @@ vm *vm_of(lua_State *L) {
   return *(vm **)lua_getextraspace(L);
 }
 
-static void vm_after_each(strand *s) {
+static void vm_after_turn(strand *s) {
   turn_end(&container_of(s, vm, strand)->turn);
 }
 
@@ -200,7 +222,7 @@ int vm_open(runtime *rt, unsigned index, vm **out_vm) {
   v->turn.port = rt->options.port;
   v->turn.key = &v->strand;
   watch_init(&v->watch);
-  strand_init(&v->strand, rt->options.port, vm_after_each);
+  strand_init(&v->strand, rt->options.port, vm_after_turn);
   int err = inbox_open(v);
   if (err == 0) err = vm_new_state(v);
   if (err < 0) vm_close(v);
@@ -211,6 +233,7 @@ int vm_open(runtime *rt, unsigned index, vm **out_vm) {
 void vm_close(vm *v) {
   CHECK(v->connections.count == 0 && v->timers.count == 0 && v->turn.dirty == NULL);
   if (v->L != NULL) lua_close(v->L);
+  blocks_drop(&v->memory.blocks);
   free(v->memory.reserve);
   handlers_free_all(v);
   inbox_close(v);

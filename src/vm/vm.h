@@ -6,6 +6,7 @@
 #define PORTICO_VM_VM_H
 #include <lua.h>
 
+#include "base/blocks.h"
 #include "base/slots.h"
 #include "net/stream.h"
 #include "vm/runtime.h"
@@ -19,6 +20,7 @@ typedef struct handlers handlers;
 /* Memory of one state; touched by the worker inside. */
 typedef struct vm_memory {
   size_t used, soft, hard; /* above soft the handler is ended with an error, above hard there is nothing */
+  blocks blocks;           /* freed ones, for reuse; not counted in used */
   void  *reserve;          /* given up to let vm_push_bytes succeed when the system has no more */
   bool   pushing;          /* inside vm_push_bytes: it must not fail */
   bool   over;             /* soft was passed: errors are raised until the call is out */
@@ -63,6 +65,10 @@ char *vm_take_message(vm *v);
  * traceback; `what` and `where` say in whose name ("on_data" of "tcp://...") and live as long as the VM.
  * result   0; ESCRIPT. The stack is as before the function was pushed, either way */
 int vm_call(vm *v, int args, const char *what, const char *where);
+
+/* Begins a bracket around a call that may block, see port_block_enter: what the handlers of this turn have sent so far
+ * leaves first. port_block_leave ends it. */
+void vm_block_enter(vm *v);
 
 /* Pushes up to STREAM_RECV_MAX bytes as a string on the main stack, outside of any call: that is why it may not raise.
  * errors   ENOMEM (nothing pushed) */

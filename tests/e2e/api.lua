@@ -87,26 +87,28 @@ case("a refused connection: on_close alone", function(done)
   end)
 end)
 
-case("fields", function(done)
+case("an object's fields and methods", function(done)
   local server
   pair({
     on_open = function(conn)
       server = conn
       assert(conn.peer:match("^tcp://127%.0%.0%.1:%d+$"), conn.peer)
-      assert(conn.data == nil and conn.pending == 0)
-      conn.data = { "mine" }
+      assert(conn.data == nil and conn:pending() == 0)
+      conn.data, conn.count = { "mine" }, 7
       conn:send("x")
-      assert(conn.pending == 1)
+      assert(conn:pending() == 1)
+      assert(tostring(conn) == "portico.Connection (" .. conn.peer .. ")", tostring(conn))
+      assert(getmetatable(conn) == false and not pcall(setmetatable, conn, nil))
     end,
     on_end = function(conn)
-      assert(conn.data[1] == "mine" and conn.pending == 0)
+      assert(conn.data[1] == "mine" and conn.count == 7 and conn:pending() == 0)
       conn:close()
     end,
     on_close = function(_, err) assert(not err) done() end,
   }, {
     on_data = function(conn)
-      assert(conn.peer == server.own and conn.own == server.peer and conn["local"] == conn.own)
-      assert(math.type(conn.id) == "integer" and conn.id ~= server.id)
+      assert(conn.peer == server.own and conn.own == server.peer)
+      assert(math.type(conn:id()) == "integer" and conn:id() ~= server:id())
       conn:close()
     end,
   })
@@ -128,6 +130,9 @@ case("send takes several strings and numbers, also before on_open", function(don
   raises(client.send, client, {})
   raises(client.send, client, nil)
   raises(client.send, {}, "x")
+  raises(client.send, { [0] = "1" }, "x")
+  fails("ECLOSED", client.send({ [0] = 0 }, "x")) -- a forged id names nothing
+  fails("ECLOSED", client.send({ [0] = math.mininteger }, "x"))
 end)
 
 case("send returns false above the mark, on_drain follows, pending counts", function(done)
@@ -139,14 +144,14 @@ case("send returns false above the mark, on_drain follows, pending counts", func
     send_high = 10000,
     on_drain = function(conn)
       drained = drained + 1
-      assert(conn.pending < 10000)
+      assert(conn:pending() < 10000)
       conn:shutdown()
     end,
     on_close = function(_, err) assert(not err and drained == 1) done() end,
   })
   assert(client:send(("x"):rep(10000)) == true)
   assert(client:send(("x"):rep(20000)) == false)
-  assert(client.pending == 30000)
+  assert(client:pending() == 30000)
 end)
 
 case("recv_max is the largest piece", function(done)
@@ -197,7 +202,7 @@ case("closing inside its own handlers; send after close", function(done)
       conn:close()
       conn:close()
       fails("ECLOSED", conn:send("too late"))
-      assert(type(conn.pending) == "number" and conn.peer)
+      assert(type(conn:pending()) == "number" and conn.peer)
     end,
     on_close = function(conn, err)
       closes = closes + 1
@@ -209,7 +214,9 @@ case("closing inside its own handlers; send after close", function(done)
       portico.after(0.01, function()
         collectgarbage()
         fails("ECLOSED", conn:send("long gone"))
-        assert(conn.pending == nil and conn.peer == nil and conn.id and closes == 1)
+        fails("ECLOSED", conn:pending())
+        assert(conn.peer and conn:id() and closes == 1)
+        assert(tostring(conn):find(", closed)", 1, true))
         done()
       end)
     end,

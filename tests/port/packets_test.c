@@ -396,6 +396,28 @@ static void r18_a_batch_of_none_is_refused(void **state) {
   expect_packet(p, KEY(9), NULL, 0, 0);
 }
 
+static void r15_a_run_has_one_key_and_keeps_the_order(void **state) {
+  static const uintptr_t keys[] = {1, 1, 1, 2, 1, 0, 0, 2, 2};
+  port                  *p = fixture_port(*state, 1);
+  bool                   native = strcmp(port_name(p), "iocp") == 0; /* its kernel does not look ahead */
+  port_packet            packets[8];
+  for (unsigned i = 0; i < COUNT_OF(keys); i++) port_post(p, KEY(keys[i]), NULL, i);
+  assert_int_equal(port_get_run(p, packets, 0, 0), PORTICO_EINVAL);
+  assert_int_equal(port_get_run(p, packets, 2, 0), native ? 1 : 2);
+  for (unsigned i = native ? 1 : 2, n; i < COUNT_OF(keys); i += n) {
+    int result = port_get_run(p, packets, 8, 0);
+    assert_true(result >= 1);
+    n = (unsigned)result;
+    for (unsigned k = 0; k < n; k++) {
+      assert_int_equal((uintptr_t)packets[k].key, keys[i]);
+      assert_int_equal(packets[k].bytes, i + k);
+    }
+    if (keys[i] == 0) assert_int_equal(n, 1);
+    else if (!native) assert_true(i + n == COUNT_OF(keys) || keys[i + n] != keys[i]);
+  }
+  assert_int_equal(port_get_run(p, packets, 8, 0), PORTICO_ETIMEDOUT);
+}
+
 /* ---- R69: the queue has no end ---- */
 
 static void r69_a_million_posts_are_all_kept(void **state) {
@@ -436,6 +458,7 @@ int main(void) {
       CASE(r13_the_array_of_buffers_is_copied),
       CASE(r14_a_failed_packet_carries_key_and_op),
       CASE(r15_a_batch_takes_what_is_there_and_does_not_wait_to_fill),
+      CASE(r15_a_run_has_one_key_and_keeps_the_order),
       CASE(r16_a_batch_holds_successes_and_failures),
       CASE(r16_a_batch_of_failures_is_a_success),
       CASE(r18_a_batch_of_none_is_refused),

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "net/stream.h"
 #include "os/clock.h"
+#include "os/thread.h"
 
 static const int64_t patience_ns = 20LL * OS_NS_PER_S; /* far beyond what any step needs */
 static const int64_t glance_ns = OS_NS_PER_MS;         /* between two looks at the peer's socket */
@@ -98,12 +99,20 @@ static const stream_handlers close_only = {.on_close = on_close};
 
 /* ---- driving ---- */
 
+static bool prepares; /* as a strand does with several completions, or not, as with a single one */
+
 /* Runs one packet as a strand would. */
 static bool step(fixture *f, int64_t timeout_ns) {
   port_packet packet;
   if (port_get(f->port, &packet, 1, timeout_ns) != 1) return false;
   completion *c = completion_of(&packet);
+  if (prepares && c->prepare != NULL) {
+    c->prepare(c);
+    assert_int_equal(f->turn.fetched_streams, c->err == 0 && f->stream->state != STREAM_CLOSED);
+  }
   c->run(c);
+  assert_int_equal(f->turn.fetched_streams, 0);
+  assert_int_equal(f->turn.fetched_bytes, 0);
   turn_end(&f->turn);
   return true;
 }
@@ -314,6 +323,23 @@ static void the_sends_of_a_turn_leave_together_at_its_end(void **state) {
   turn_end(&f->turn);
   assert_int_equal(f->stream->out.bytes, 0);
   peer_expects(f, "one two three");
+}
+
+static void a_flush_sends_before_the_end_of_the_turn(void **state) {
+  fixture *f = *state;
+  char     byte;
+  turn_flush(&f->turn);
+  stream_send(f->stream, "early", 5);
+  turn_flush(&f->turn);
+  assert_int_equal(f->stream->out.bytes, 0);
+  for (size_t i = 0; i < 5; i++) {
+    while (os_socket_recv(f->there, &byte, 1) != 1) os_thread_yield();
+    assert_int_equal(byte, "early"[i]);
+  }
+  stream_close(f->stream); /* the rest of the turn is still to come */
+  turn_flush(&f->turn);
+  assert_int_equal(os_socket_recv(f->there, &byte, 1), PORTICO_EAGAIN);
+  peer_expects_end(f);
 }
 
 static void small_and_big_sends_of_a_turn_keep_their_order(void **state) {
@@ -591,6 +617,24 @@ static void a_stream_may_be_closed_inside_on_data(void **state) {
   assert_int_equal(f->seen.err, 0);
 }
 
+static void a_stream_that_ends_between_fetch_and_run_drops_the_data(void **state) {
+  fixture    *f = *state;
+  port_packet packet;
+  turn_end(&f->turn);
+  peer_send(f, "nobody will hear this");
+  assert_int_equal(port_get(f->port, &packet, 1, patience_ns), 1);
+  completion *c = completion_of(&packet);
+  c->prepare(c);
+  assert_int_equal(f->turn.fetched_streams, 1);
+  stream_abort(f->stream, PORTICO_ECANCELED); /* another handler of the turn did that */
+  c->run(c);
+  assert_int_equal(f->turn.fetched_streams, 0);
+  assert_int_equal(f->turn.fetched_bytes, 0);
+  run_until_closed(f);
+  assert_int_equal(f->seen.pieces, 0);
+  assert_int_equal(f->seen.err, PORTICO_ECANCELED);
+}
+
 static void an_answer_sent_before_a_close_inside_on_data_arrives(void **state) {
   fixture *f = *state;
   f->act = answer_and_close;
@@ -706,6 +750,7 @@ int main(void) {
       OPEN(what_the_peer_sends_comes_back_from_an_echo),
       OPEN(no_data_call_is_longer_than_the_limit),
       OPEN(the_sends_of_a_turn_leave_together_at_its_end),
+      OPEN(a_flush_sends_before_the_end_of_the_turn),
       OPEN(small_and_big_sends_of_a_turn_keep_their_order),
       OPEN(a_send_above_the_mark_says_later_and_a_drain_follows),
       OPEN(a_drain_follows_even_if_the_kernel_took_all_at_once),
@@ -727,6 +772,7 @@ int main(void) {
       OPEN(a_reset_by_the_peer_closes_once_with_econnreset),
       OPEN(a_reset_during_a_send_closes_once),
       OPEN(a_stream_may_be_closed_inside_on_data),
+      OPEN(a_stream_that_ends_between_fetch_and_run_drops_the_data),
       OPEN(an_answer_sent_before_a_close_inside_on_data_arrives),
       OPEN(a_stream_may_be_aborted_inside_on_data),
       OPEN(the_limit_may_be_passed_inside_on_data),
@@ -736,5 +782,7 @@ int main(void) {
       UNCONNECTED(a_close_while_connecting_is_orderly),
       UNCONNECTED(a_stream_that_cannot_even_begin_closes_at_the_end_of_the_turn),
   };
-  return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+  int failed = cmocka_run_group_tests_name("stream", tests, NULL, NULL);
+  prepares = true;
+  return failed + cmocka_run_group_tests_name("stream, fetching ahead", tests, NULL, NULL);
 }

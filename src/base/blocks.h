@@ -1,0 +1,30 @@
+/* blocks.h - small blocks of memory, kept for the next one who asks: what malloc does, without its locks and checks.
+ * Layer: base. For an owner that takes and gives many blocks of few sizes all the time, as a Lua state does. */
+#ifndef PORTICO_BASE_BLOCKS_H
+#define PORTICO_BASE_BLOCKS_H
+#include <stddef.h>
+
+enum { BLOCKS_SIZES = 17 }; /* of 8, 24, 40, ... 264 bytes: just what glibc's malloc has room for */
+
+typedef struct free_block {
+  struct free_block *next;
+} free_block;
+
+/* Not thread-safe. Zeroed = empty. */
+typedef struct blocks {
+  free_block *free[BLOCKS_SIZES];
+  size_t kept; /* bytes in the lists */
+} blocks;
+
+/* As realloc, with the old size known: a NULL block is new, new_bytes > 0. With more than `keep` bytes in the lists
+ * what is given back goes to the system.
+ * result   NULL if there is no memory (nothing changed) */
+void *blocks_resize(blocks *b, void *old, size_t old_bytes, size_t new_bytes, size_t keep);
+
+/* Gives back a block of that size; NULL is fine. */
+void blocks_free(blocks *b, void *old, size_t old_bytes, size_t keep);
+
+/* Gives all that is kept back to the system. */
+void blocks_drop(blocks *b);
+
+#endif
