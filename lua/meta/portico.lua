@@ -66,9 +66,7 @@ local Listener = {}
 function Listener:close() end
 
 ---@class portico.Connection
----@field peer string address of the other end, such as "tcp://127.0.0.1:4000"; from on_open on
----@field own string address of this end; from on_open on
----@field [string] any all other fields are yours
+---@field [string] any fields are yours
 local Connection = {}
 
 ---Queues bytes; they leave in the order of the calls. Never blocks.
@@ -84,6 +82,18 @@ function Connection:send(data, ...) end
 ---@return string? err
 ---@return portico.Code? code "ECLOSED" once the connection is closed
 function Connection:pending() end
+
+---Address of the other end, such as "tcp://127.0.0.1:4000"; known from on_open on.
+---@return string? url
+---@return string? err
+---@return portico.Code? code "ECLOSED" once the connection is closed
+function Connection:peer() end
+
+---Address of this end.
+---@return string? url
+---@return string? err
+---@return portico.Code? code "ECLOSED" once the connection is closed
+function Connection:own() end
 
 ---A number that no other connection of this run of the program has.
 ---@return integer

@@ -54,19 +54,15 @@ void turn_flush(turn *t);
 typedef enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_CLOSING, STREAM_CLOSED } stream_state;
 
 struct stream {
-  completion             recv, send;
+  completion             recv; /* first, and right before what each message touches, see strand_begin */
   const stream_handlers *on;
   const stream_limits   *limits;
   turn                  *turn;
   port_handle           *handle; /* NULL when CLOSED, and between two attempts to connect */
-  struct stream_linger  *linger;
-  struct stream_targets *targets; /* addresses still to be tried */
-  stream                *next_dirty;
-  chunks                 out;
-  size_t                 sending_bytes; /* of out, given to the port */
   const void            *fetched_data;
   int64_t                fetched; /* result of port_take, while has_fetched */
-  int                    err;           /* why it was closed */
+  stream                *next_dirty;
+  chunks                 out;
   stream_state           state;
   bool dirty;      /* in the turn's list */
   bool receiving;  /* recv is started */
@@ -76,6 +72,11 @@ struct stream {
   bool fin_wanted; /* half-close ours after what is queued */
   bool fin_sent;
   bool choked; /* above send_high, and not yet below half of it */
+  int                    err;           /* why it was closed */
+  size_t                 sending_bytes; /* of out, given to the port */
+  struct stream_linger  *linger;
+  struct stream_targets *targets; /* addresses still to be tried */
+  completion             send;
 };
 
 /* Makes a stream in memory of the caller's, in state CONNECTING. */

@@ -377,6 +377,7 @@ static void epoll_poll(void *backend, int64_t until_ns, packet_list *out) {
   int n = epoll_wait_until(p, until_ns);
   atomic_load_explicit(&p->registered, memory_order_acquire);
   for (int i = 0; i < n; i++) {
+    if (i + 1 < n) __builtin_prefetch(p->events[i + 1].data.ptr, 1);
     if (p->events[i].data.ptr != NULL) epoll_on_event(p->events[i].data.ptr, p->events[i].events, out);
   }
 }

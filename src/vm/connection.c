@@ -18,18 +18,18 @@
 #include "base/error.h"
 #include "vm/server.h"
 
-enum { CONNECTION_ID = 0, CONNECTION_FIELDS = 4 /* with one of the script's own */, CONNECTION_RESOLVED_MAX = 8 };
+enum { CONNECTION_ID = 0, CONNECTION_RESOLVED_MAX = 8 };
 
 static const char connection_type[] = "portico.Connection";
 
 typedef struct connection {
-  stream    stream;
   vm       *vm;
   handlers *handlers;
+  slot_id   id;
+  stream    stream; /* beside what each message touches, too */
   server   *from;   /* until it is opened: who accepted it */
   os_socket socket; /* until then */
-  slot_id   id;
-  os_addr   peer;
+  os_addr   peer, own;
 } connection;
 
 static connection *connection_of(stream *s) {
@@ -63,41 +63,10 @@ static bool connection_tell(connection *c, handler_event event) {
   return true;
 }
 
-/* The two ends of a connection: fields of its object. */
-typedef struct connection_ends {
-  os_addr peer, own;
-} connection_ends;
-
-static void connection_set_address(lua_State *L, const char *name, const os_addr *a) {
-  char url[ADDRESS_URL_BYTES];
-  address_format(a, url);
-  lua_pushstring(L, url);
-  lua_setfield(L, -2, name);
-}
-
-/* Runs protected: (object, light userdata of connection_ends). */
-static int connection_set_ends(lua_State *L) {
-  const connection_ends *ends = lua_touserdata(L, 2);
-  lua_settop(L, 1);
-  connection_set_address(L, "peer", &ends->peer);
-  connection_set_address(L, "own", &ends->own);
-  return 0;
-}
-
-/* What a connection that was just made is told: its ends, and the script. */
+/* What a connection that was just made is told. */
 static void connection_open(connection *c) {
-  connection_ends ends = {.peer = c->peer};
-  lua_State      *L = c->vm->L;
-  os_socket_local(port_handle_socket(c->stream.handle), &ends.own);
-  lua_pushcfunction(L, connection_set_ends);
-  connection_push(c);
-  lua_pushlightuserdata(L, &ends);
-  if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
-    connection_tell(c, ON_OPEN);
-  } else {
-    lua_pop(L, 1);
-    stream_abort(&c->stream, PORTICO_ENOMEM);
-  }
+  os_socket_local(port_handle_socket(c->stream.handle), &c->own);
+  connection_tell(c, ON_OPEN);
 }
 
 static void connection_on_open(stream *s) {
@@ -177,7 +146,7 @@ static const stream_handlers connection_events = {
 /* Runs protected: (light userdata of the connection). Its object goes into the table of objects. */
 static int connection_make_object(lua_State *L) {
   connection *c = lua_touserdata(L, 1);
-  lua_createtable(L, 0, CONNECTION_FIELDS);
+  lua_createtable(L, 0, 1);
   lua_pushinteger(L, (lua_Integer)c->id);
   lua_rawseti(L, -2, CONNECTION_ID);
   luaL_setmetatable(L, connection_type);
@@ -405,10 +374,31 @@ static int connection_id(lua_State *L) {
   return 1;
 }
 
+/* The address, or "closed" for NULL. */
+static int connection_push_address(lua_State *L, const os_addr *a) {
+  char url[ADDRESS_URL_BYTES];
+  if (a == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
+  address_format(a, url);
+  lua_pushstring(L, url);
+  return 1;
+}
+
+/* conn:peer(), conn:own() -> url | nil, message, code */
+static int connection_peer(lua_State *L) {
+  const connection *c = connection_check_arg(L);
+  return connection_push_address(L, c != NULL ? &c->peer : NULL);
+}
+
+static int connection_own(lua_State *L) {
+  const connection *c = connection_check_arg(L);
+  return connection_push_address(L, c != NULL ? &c->own : NULL);
+}
+
 static int connection_tostring(lua_State *L) {
-  connection *c = connection_check_arg(L);
-  const char *peer = lua_getfield(L, 1, "peer") == LUA_TSTRING ? lua_tostring(L, -1) : "not connected";
-  lua_pushfstring(L, "%s (%s%s)", connection_type, peer, c == NULL ? ", closed" : "");
+  const connection *c = connection_check_arg(L);
+  char              url[ADDRESS_URL_BYTES] = "closed";
+  if (c != NULL) address_format(&c->peer, url);
+  lua_pushfstring(L, "%s (%s)", connection_type, url);
   return 1;
 }
 
@@ -420,7 +410,7 @@ void connection_open_type(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"send", connection_send},   {"shutdown", connection_shutdown}, {"close", connection_close},
       {"abort", connection_abort}, {"pending", connection_pending},   {"id", connection_id},
-      {NULL, NULL},
+      {"peer", connection_peer},   {"own", connection_own},           {NULL, NULL},
   };
   lua_newtable(L); /* the objects, also at VM_OBJECTS */
   lua_rawsetp(L, LUA_REGISTRYINDEX, connection_type);

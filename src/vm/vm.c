@@ -14,9 +14,9 @@
 #include "vm/timer.h"
 
 /* Incremental, since the generational mode has bugs in 5.4.4. A cycle begins when the heap has grown to PAUSE % of what
- * was left by the last: a handler makes little but short-lived strings, and marking the same libraries again and again
- * would cost more than the memory is worth. The cap collects first, see watchdog.c. */
-enum { VM_GC_PAUSE = 400, VM_GC_STEP_MULTIPLIER = 200 };
+ * was left by the last. With less, the same libraries would be marked again and again; with more, each new string lands
+ * on memory that has left the caches. The cap collects first, see watchdog.c. */
+enum { VM_GC_PAUSE = 200, VM_GC_STEP_MULTIPLIER = 200 };
 
 enum { VM_RESERVE_BYTES = 2 * STREAM_RECV_MAX }; /* more than one received string takes */
 enum { VM_KEEP_BYTES = 256 * 1024 };             /* of freed small blocks, beside half of what is in use */
