@@ -9,7 +9,7 @@
 
 enum {
   MONITOR_TICK_NS = 500 * OS_NS_PER_US,    /* a leader missing for a whole one is replaced */
-  MONITOR_TICK_MAX_NS = 8 * OS_NS_PER_MS,  /* while there is no trouble */
+  MONITOR_TICK_MAX_NS = 4 * OS_NS_PER_MS,  /* while there is no trouble */
   MONITOR_CALM_TICKS = 16,                 /* ticks without trouble before they get longer */
   MONITOR_SUSPECT_NS = 200 * OS_NS_PER_US, /* while a worker looks blocked */
   MONITOR_IDLE_TICKS = 8,                  /* quiet ticks before it sleeps for good */
@@ -32,8 +32,8 @@ typedef struct monitor_finding {
   bool blocked; /* one is, and does not count any more */
 } monitor_finding;
 
-/* True if the member may be asleep in the kernel: it has not moved since the last tick and, as far as is known, has used
- * no processor time. A worker that only waits for a processor looks the same, but for the state of its thread. */
+/* True if the member may be asleep in the kernel: it has not moved since the last tick and, as far as is known, used no
+ * processor time. A worker that only waits for a processor looks the same, but for the state of its thread. */
 static bool monitor_suspects_locked(member *m) {
   if (m->epoch != m->seen_epoch) {
     m->seen_epoch = m->epoch;
