@@ -139,7 +139,11 @@ static void r55_a_cancelled_send_tells_how_much_was_taken(void **state) {
   small_buffers(&c);
   pattern_fill(data, ALL_BYTES, 0);
   assert_int_equal(port_send(c.here, op, BUF(data, ALL_BYTES), 1), 0);
-  assert_int_equal(port_cancel(op), 0);
+  /* Wine does not find a send of which its server is just moving a part: then ask again. */
+  int64_t end = os_clock_now() + fixture_deadline();
+  int     err = port_cancel(op);
+  while (err == PORTICO_ENOTFOUND && fixture_slow() && os_clock_now() < end) err = port_cancel(op);
+  assert_int_equal(err, 0);
   port_packet packet = take_packet(p);
   assert_int_equal(packet.err, PORTICO_ECANCELED);
   assert_in_range(packet.bytes, 0, ALL_BYTES - 1);
