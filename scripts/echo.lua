@@ -8,8 +8,8 @@ local args = require "portico.args"
 local options = args.parse({ name = "echo", usage = "[URL]", url = "tcp://127.0.0.1:23232" }, ...)
 if not options then return end
 
--- This is the whole protocol. `send` never blocks: it queues the bytes, and they leave when this function has
--- returned. Two things need no code here:
+-- This is the whole protocol. `send` never blocks: it queues the bytes, and they leave soon after this function
+-- has returned. Two things need no code here:
 --   * A peer that sends but does not read: Portico stops receiving from it while too much is queued for it.
 --   * A peer that has finished sending: as there is no `on_end`, the bytes in the queue leave first, then the
 --     connection closes.

@@ -40,6 +40,7 @@ void *blocks_resize(blocks *b, void *old, size_t old_bytes, size_t new_bytes, si
   if (old != NULL && from >= BLOCKS_SIZES && to >= BLOCKS_SIZES) return realloc(old, new_bytes);
   if (old != NULL && from == to) return old;
   void *made = to < BLOCKS_SIZES ? blocks_take(b, to) : malloc(new_bytes);
+  if (made == NULL && old != NULL && new_bytes <= old_bytes) return old; /* it has the room, and more */
   if (made == NULL || old == NULL) return made;
   memcpy(made, old, old_bytes < new_bytes ? old_bytes : new_bytes);
   blocks_free(b, old, old_bytes, keep);

@@ -91,8 +91,13 @@ static void stream_start_linger(stream *s) {
   }
 }
 
-/* Hands what waits to the port: at once what the kernel takes, the rest as an operation. */
+static bool stream_connected(const stream *s) {
+  return s->state == STREAM_OPEN || s->state == STREAM_CLOSING;
+}
+
+/* Hands what waits to the port, if it may be sent now: at once what the kernel takes, the rest as an operation. */
 static void stream_flush(stream *s) {
+  if (!stream_connected(s) || s->sending || s->out.bytes == 0) return;
   port_buf bufs[PORT_BUFS_MAX];
   size_t   bytes;
   unsigned count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
@@ -145,15 +150,12 @@ static void stream_start_recv(stream *s) {
 
 /* Does what the turn asked for. */
 static void stream_settle(stream *s) {
-  bool connected = s->state == STREAM_OPEN || s->state == STREAM_CLOSING;
-  if (connected && !s->sending && s->out.bytes > 0) stream_flush(s);
-  connected = connected && s->state != STREAM_CLOSED;
-  if (connected && !s->sending && s->out.bytes == 0) stream_settle_sent(s);
-  connected = connected && s->state != STREAM_CLOSED;
+  stream_flush(s);
+  if (stream_connected(s) && !s->sending && s->out.bytes == 0) stream_settle_sent(s);
   bool discard = s->linger != NULL; /* to see the peer's end */
   bool paused = s->choked && s->limits->recv_pause;
   bool wanted = !s->ended && (s->state == STREAM_OPEN ? !paused : discard);
-  if (connected && wanted && !s->receiving) stream_start_recv(s);
+  if (stream_connected(s) && wanted && !s->receiving) stream_start_recv(s);
   if (s->state != STREAM_CLOSED || s->receiving || s->sending || s->linger != NULL || s->dirty) return;
   chunks_drop(&s->out, &s->turn->pool, s->out.bytes);
   free(s->targets);
@@ -171,10 +173,7 @@ void turn_end(turn *t) {
 }
 
 void turn_flush(turn *t) {
-  for (stream *s = t->dirty; s != NULL; s = s->next_dirty) {
-    bool connected = s->state == STREAM_OPEN || s->state == STREAM_CLOSING;
-    if (connected && !s->sending && s->out.bytes > 0) stream_flush(s);
-  }
+  for (stream *s = t->dirty; s != NULL; s = s->next_dirty) stream_flush(s);
 }
 
 /* ---- packets ---- */

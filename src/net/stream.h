@@ -64,14 +64,14 @@ struct stream {
   stream                *next_dirty;
   chunks                 out;
   stream_state           state;
-  bool dirty;      /* in the turn's list */
-  bool receiving;  /* recv is started */
-  bool has_fetched;
-  bool sending;    /* send is started */
-  bool ended;      /* the peer has finished */
-  bool fin_wanted; /* half-close ours after what is queued */
-  bool fin_sent;
-  bool choked; /* above send_high, and not yet below half of it */
+  bool                   dirty;     /* in the turn's list */
+  bool                   receiving; /* recv is started */
+  bool                   has_fetched;
+  bool                   sending;    /* send is started */
+  bool                   ended;      /* the peer has finished */
+  bool                   fin_wanted; /* half-close ours after what is queued */
+  bool                   fin_sent;
+  bool                   choked; /* above send_high, and not yet below half of it */
   int                    err;           /* why it was closed */
   size_t                 sending_bytes; /* of out, given to the port */
   struct stream_linger  *linger;

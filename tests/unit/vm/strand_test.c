@@ -197,7 +197,7 @@ static void a_full_mailbox_lets_other_strands_have_their_turn(void **state) {
     assert_int_equal(*at++, 'a' + i % 26);
   }
   assert_int_equal(strspn(at, ",!"), strlen(at));
-  assert_int_equal(f->diary[f->written - 1] == ',' || f->diary[f->written - 1] == '!', 1);
+  assert_non_null(strchr(",!", f->diary[f->written - 1])); /* the last turn was settled, too */
 }
 
 static void a_strand_without_after_turn_does_without(void **state) {
