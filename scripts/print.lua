@@ -32,7 +32,7 @@ local listener, message = portico.listen(options.url, {
 
   on_open = function(conn)
     conn.total = 0 -- a field of ours: the bytes of this connection so far
-    print("connected: " .. conn:peer())
+    print("connected: " .. conn.peer)
   end,
 
   on_data = function(conn, data)
@@ -43,7 +43,7 @@ local listener, message = portico.listen(options.url, {
   end,
 
   on_close = function(conn, err)
-    print(("closed: %s, total=%d%s"):format(conn:peer(), conn.total, err and ", " .. err or ""))
+    print(("closed: %s, total=%d%s"):format(conn.peer, conn.total, err and ", " .. err or ""))
   end,
 })
 if not listener then return args.fail("print", message) end

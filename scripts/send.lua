@@ -35,7 +35,7 @@ if answer then answer:setvbuf("no") end -- a full disk is noticed by the write t
 
 local queued, reported, all_queued, server_ended, timer = 0, nil, false, false, nil
 local function progress(conn)
-  local sent = queued - (conn:pending() or 0) -- those are still in the queue
+  local sent = queued - conn.pending -- `pending` bytes are still in the queue
   if sent ~= reported then report:write(("bytes=%d/%s\n"):format(sent, total or "?")):flush() end
   reported = sent
 end

@@ -66,7 +66,13 @@ local Listener = {}
 function Listener:close() end
 
 ---@class portico.Connection
----@field [string] any fields are yours
+---@field id integer unique in this run of the program
+---@field peer string address of the other end, such as "tcp://127.0.0.1:4000"; known from on_open on
+---@field local string address of this end; `local` is a keyword, so write conn["local"], or conn.own
+---@field own string the same as conn["local"]
+---@field data any yours; nil at first
+---@field pending integer bytes that are queued and have not left
+---@field [string] any all other fields are yours, too
 local Connection = {}
 
 ---Queues bytes; they leave in the order of the calls. Never blocks.
@@ -76,28 +82,6 @@ local Connection = {}
 ---@return string? err
 ---@return portico.Code? code "ECLOSED" once the connection is closed or closing
 function Connection:send(data, ...) end
-
----Bytes that are queued and have not left.
----@return integer? bytes
----@return string? err
----@return portico.Code? code "ECLOSED" once the connection is closed
-function Connection:pending() end
-
----Address of the other end, such as "tcp://127.0.0.1:4000"; known from on_open on.
----@return string? url
----@return string? err
----@return portico.Code? code "ECLOSED" once the connection is closed
-function Connection:peer() end
-
----Address of this end.
----@return string? url
----@return string? err
----@return portico.Code? code "ECLOSED" once the connection is closed
-function Connection:own() end
-
----A number that no other connection of this run of the program has.
----@return integer
-function Connection:id() end
 
 ---Ends our direction once the queued bytes have left; the peer may go on sending.
 function Connection:shutdown() end

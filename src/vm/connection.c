@@ -1,9 +1,9 @@
 /* connection.c - what a script can do with a connection, and what a connection does to a script.
  *
  * Lua holds a table with the slot id at index 0; the C side may be gone, then every method answers "closed". It is a
- * table, not a userdata, so that scripts keep what is theirs in fields, and so that methods are found in a table of
- * methods without a call into C, which a userdata that has fields, too, would need for each. Whoever overwrites the id
- * gets "closed" or another connection of the same VM, nothing worse.
+ * table, not a userdata, so that scripts keep what is theirs in fields, and so that it can keep the methods that it was
+ * asked for: a userdata would have to call into C for each. Whoever overwrites the id gets "closed" or another
+ * connection of the same VM, nothing worse.
  *
  * The objects of live connections are kept in the table at VM_OBJECTS, by slot index, so that each event finds the same
  * object quickly. */
@@ -360,45 +360,56 @@ static int connection_abort(lua_State *L) {
   return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_abort(&c->stream, PORTICO_ECANCELED));
 }
 
-/* conn:pending() -> bytes | nil, message, code */
-static int connection_pending(lua_State *L) {
-  connection *c = connection_check_arg(L);
-  if (c == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
-  lua_pushinteger(L, (lua_Integer)c->stream.out.bytes);
-  return 1;
-}
-
-/* conn:id() -> integer */
-static int connection_id(lua_State *L) {
-  connection_check_arg(L);
-  return 1;
-}
-
-/* The address, or "closed" for NULL. */
-static int connection_push_address(lua_State *L, const os_addr *a) {
-  char url[ADDRESS_URL_BYTES];
-  if (a == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
-  address_format(a, url);
-  lua_pushstring(L, url);
-  return 1;
-}
-
-/* conn:peer(), conn:own() -> url | nil, message, code */
-static int connection_peer(lua_State *L) {
-  const connection *c = connection_check_arg(L);
-  return connection_push_address(L, c != NULL ? &c->peer : NULL);
-}
-
-static int connection_own(lua_State *L) {
-  const connection *c = connection_check_arg(L);
-  return connection_push_address(L, c != NULL ? &c->own : NULL);
-}
-
 static int connection_tostring(lua_State *L) {
   const connection *c = connection_check_arg(L);
   char              url[ADDRESS_URL_BYTES] = "closed";
   if (c != NULL) address_format(&c->peer, url);
   lua_pushfstring(L, "%s (%s)", connection_type, url);
+  return 1;
+}
+
+/* ---- fields ---- */
+
+typedef enum connection_field { FIELD_ID = 1, FIELD_PEER, FIELD_OWN, FIELD_PENDING } connection_field;
+
+static const struct {
+  const char      *name;
+  connection_field field;
+} connection_fields[] = {
+    {"id", FIELD_ID},
+    {"peer", FIELD_PEER},
+    {"local", FIELD_OWN}, /* a keyword: conn["local"] */
+    {"own", FIELD_OWN},
+    {"pending", FIELD_PENDING},
+};
+
+static void connection_push_address(lua_State *L, const os_addr *a) {
+  char url[ADDRESS_URL_BYTES];
+  address_format(a, url);
+  lua_pushstring(L, url);
+}
+
+static int connection_push_field(lua_State *L, connection_field field) {
+  const connection *c = connection_check_arg(L);
+  if (field == FIELD_ID) return 1; /* that is what the check left */
+  if (c == NULL) lua_pushnil(L);
+  else if (field == FIELD_PENDING) lua_pushinteger(L, (lua_Integer)c->stream.out.bytes);
+  else connection_push_address(L, field == FIELD_PEER ? &c->peer : &c->own);
+  return 1;
+}
+
+/* conn.name, if the object has no such field of its own. Upvalue 1 maps names to methods, or to the number of a field.
+ * A method is put into the object, where the next call finds it without coming here. */
+static int connection_index(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  int type = lua_rawget(L, lua_upvalueindex(1));
+  if (type == LUA_TNUMBER) return connection_push_field(L, (connection_field)lua_tointeger(L, -1));
+  if (type == LUA_TNIL) return 1;
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
+  lua_rawset(L, 1);
   return 1;
 }
 
@@ -409,13 +420,17 @@ void connection_push_objects(lua_State *L) {
 void connection_open_type(lua_State *L) {
   static const luaL_Reg methods[] = {
       {"send", connection_send},   {"shutdown", connection_shutdown}, {"close", connection_close},
-      {"abort", connection_abort}, {"pending", connection_pending},   {"id", connection_id},
-      {"peer", connection_peer},   {"own", connection_own},           {NULL, NULL},
+      {"abort", connection_abort}, {NULL, NULL},
   };
   lua_newtable(L); /* the objects, also at VM_OBJECTS */
   lua_rawsetp(L, LUA_REGISTRYINDEX, connection_type);
   luaL_newmetatable(L, connection_type);
   luaL_newlib(L, methods);
+  for (size_t i = 0; i < sizeof connection_fields / sizeof connection_fields[0]; i++) {
+    lua_pushinteger(L, connection_fields[i].field);
+    lua_setfield(L, -2, connection_fields[i].name);
+  }
+  lua_pushcclosure(L, connection_index, 1);
   lua_setfield(L, -2, "__index");
   lua_pushcfunction(L, connection_tostring);
   lua_setfield(L, -2, "__tostring");
