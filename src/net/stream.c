@@ -148,14 +148,20 @@ static void stream_start_recv(stream *s) {
   else s->receiving = true;
 }
 
-/* Does what the turn asked for. */
-static void stream_settle(stream *s) {
-  stream_flush(s);
-  if (stream_connected(s) && !s->sending && s->out.bytes == 0) stream_settle_sent(s);
+/* Receives on, unless there is a reason not to. */
+static void stream_resume_recv(stream *s) {
   bool discard = s->linger != NULL; /* to see the peer's end */
   bool paused = s->choked && s->limits->recv_pause;
   bool wanted = !s->ended && (s->state == STREAM_OPEN ? !paused : discard);
   if (stream_connected(s) && wanted && !s->receiving) stream_start_recv(s);
+}
+
+/* Does what the turn asked for. */
+static void stream_settle(stream *s) {
+  stream_resume_recv(s); /* first: Wine tells of a reset, the answer to what we send, only to a receive that waits */
+  stream_flush(s);
+  if (stream_connected(s) && !s->sending && s->out.bytes == 0) stream_settle_sent(s);
+  stream_resume_recv(s); /* again: it may have begun to linger */
   if (s->state != STREAM_CLOSED || s->receiving || s->sending || s->linger != NULL || s->dirty) return;
   chunks_drop(&s->out, &s->turn->pool, s->out.bytes);
   free(s->targets);
