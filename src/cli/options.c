@@ -33,7 +33,7 @@ static const option known[] = {
     {"vms", OPTION_COUNT, offsetof(options, config.vms), 1, 1024, "N",
      "Lua states that run the script (the concurrency value)"},
     {"backend", OPTION_WORD, offsetof(options, config.backend), 0, 0, "NAME",
-     "completion port to use: auto, epoll (Linux) or iocp (Windows) (auto)"},
+     "completion port to use: auto, uring or epoll (Linux), iocp (Windows) (auto)"},
     {"memory", OPTION_MIB, offsetof(options, config.memory_bytes), 1, 1048576, "MIB",
      "memory that one Lua state may use (256)"},
     {"budget", OPTION_COUNT, offsetof(options, config.budget_ms), 1, 3600000, "MS",

@@ -110,6 +110,19 @@ static void host_init_log(portico_host *h) {
   };
 }
 
+/* The port that was asked for; where the system refuses it, the one that needs least of the system. */
+static int host_open_port(portico_host *h) {
+  char         why[PORT_WHY_BYTES] = "";
+  port_options options = {
+      .backend = h->config.backend, .concurrency = h->config.concurrency, .monitor = true, .out_why = why};
+  int err = port_open(&options, &h->port);
+  if (err == 0 || why[0] == '\0') return err;
+  log_write(&h->log, PORTICO_LOG_INFO, 0, "io_uring is refused here (%s): using epoll instead", why);
+  options.backend = "epoll";
+  options.out_why = NULL;
+  return port_open(&options, &h->port);
+}
+
 int portico_open(const portico_config *config, portico_host **out_host) {
   if (config == NULL || out_host == NULL) return PORTICO_EINVAL;
   portico_host *h = calloc(1, sizeof *h);
@@ -122,8 +135,7 @@ int portico_open(const portico_config *config, portico_host **out_host) {
   err = os_event_init(&h->wake);
   if (err < 0) goto undo_sockets;
   host_init_log(h);
-  port_options options = {.backend = h->config.backend, .concurrency = h->config.concurrency, .monitor = true};
-  err = port_open(&options, &h->port);
+  err = host_open_port(h);
   if (err < 0) goto undo_log;
   err = host_open_runtime(h);
   if (err < 0) goto undo_port;

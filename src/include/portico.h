@@ -87,7 +87,8 @@ typedef void (*portico_log_fn)(const portico_log_record *record, void *arg);
 
 /* What a host is made of. Start from PORTICO_CONFIG_DEFAULT; 0 means "the default" wherever 0 makes no sense. */
 typedef struct portico_config {
-  const char       *backend;      /* "auto", "epoll" (Linux), "iocp" (Windows); NULL = "auto" */
+  const char       *backend;      /* "auto", "uring", "epoll" (Linux), "iocp" (Windows); NULL = "auto". Where the
+                                     kernel, seccomp or a limit refuses io_uring, epoll serves and the log says why */
   unsigned          concurrency;  /* workers that may run at once; 0 = the processors this process may use */
   unsigned          workers;      /* threads; 0 = 2 x concurrency, for a worker may block */
   unsigned          vms;          /* Lua states; 0 = concurrency */

@@ -101,7 +101,7 @@ static void stream_flush(stream *s) {
   port_buf bufs[PORT_BUFS_MAX];
   size_t   bytes;
   unsigned count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
-  int64_t  sent = port_try_send(s->handle, bufs, count);
+  int64_t  sent = port_send_soon(s->handle, bufs, count);
   if (sent > 0) {
     chunks_drop(&s->out, &s->turn->pool, (size_t)sent);
     if (s->out.bytes == 0) return;
@@ -180,6 +180,7 @@ void turn_end(turn *t) {
 
 void turn_flush(turn *t) {
   for (stream *s = t->dirty; s != NULL; s = s->next_dirty) stream_flush(s);
+  port_flush(t->port);
 }
 
 /* ---- packets ---- */

@@ -12,6 +12,9 @@ static const port_backend *const port_backends[] = {
     &port_iocp,
 #else
     &port_epoll,
+#ifdef PORTICO_URING
+    &port_uring,
+#endif
 #endif
 };
 
@@ -202,6 +205,14 @@ int port_send(port_handle *h, port_op *op, const port_buf *bufs, unsigned count)
 
 int64_t port_try_send(port_handle *h, const port_buf *bufs, unsigned count) {
   return h->backend->try_send(h, bufs, count);
+}
+
+int64_t port_send_soon(port_handle *h, const port_buf *bufs, unsigned count) {
+  return h->backend->send_soon(h, bufs, count);
+}
+
+void port_flush(port *p) {
+  if (p->backend->flush != NULL) p->backend->flush(p);
 }
 
 int port_recv_from(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, os_addr *out_from) {

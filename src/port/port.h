@@ -52,7 +52,7 @@ typedef struct port_buf {
   size_t len;
 } port_buf;
 
-enum { PORT_BUFS_MAX = 64, PORT_WAIT_FOREVER = -1 };
+enum { PORT_BUFS_MAX = 64, PORT_WAIT_FOREVER = -1, PORT_WHY_BYTES = 128 };
 
 /* What a backend keeps of the rules that not every kernel honours. */
 enum {
@@ -65,6 +65,7 @@ typedef struct port_options {
   const char *backend;     /* NULL or "auto": the best one here */
   unsigned    concurrency; /* 0 = the processors this process may use */
   bool        monitor;     /* notice blocked workers (where the kernel does not do it for us) */
+  char       *out_why;     /* NULL, or room for PORT_WHY_BYTES: what the system refused, if an open fails for that */
 } port_options;
 
 /* A picture for tests and metrics; each number is exact at some moment of the call. */
@@ -78,7 +79,8 @@ typedef struct port_stats {
 /* ---- the port ---- */
 
 /* Makes a port.
- * errors   ENOTSUP (no such backend here), EMFILE, ENOMEM
+ * errors   ENOTSUP (no such backend here, or the kernel lacks what it needs), EACCES (it is forbidden here), EMFILE,
+ *          ENOMEM
  * owns     one reference, yours: port_close, then port_unref */
 int port_open(const port_options *options, port **out_port);
 
@@ -191,6 +193,14 @@ int port_send(port_handle *h, port_op *op, const port_buf *bufs, unsigned count)
 /* Offers bytes to the kernel at once, without a packet. Only while no port_send is pending on the handle.
  * result   bytes taken (maybe fewer than offered); EAGAIN (none: use port_send); ECONNRESET, EPIPE, ... */
 int64_t port_try_send(port_handle *h, const port_buf *bufs, unsigned count);
+
+/* As port_try_send, for who sends to several handles one after the other: the bytes may leave only when this thread
+ * comes back to port_get or calls port_flush or port_block_enter, so that a backend can hand over all of them in one
+ * system call. Then an error is reported by a later call on the handle, as it is for bytes in the kernel's buffer. */
+int64_t port_send_soon(port_handle *h, const port_buf *bufs, unsigned count);
+
+/* Lets go what port_send_soon was given, on whatever thread. */
+void port_flush(port *p);
 
 /* Receives one datagram; *out_from (may be NULL) is written before the packet is queued. A datagram longer than the
  * buffers fills them, the packet says EMSGSIZE with the bytes received. 0 bytes is a datagram like any other. */

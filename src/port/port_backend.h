@@ -38,6 +38,7 @@ struct port_backend {
   int (*get)(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key);
   int (*post)(port *p, void *key, port_op *op, uint32_t bytes);
   void (*stats)(port *p, port_stats *out_stats);
+  void (*flush)(port *p); /* NULL: send_soon keeps nothing back */
   int (*timer)(port *p, port_op *op, void *key, int64_t due_ns);
 
   size_t handle_bytes; /* size of the backend's struct that begins with a port_handle; it arrives zeroed */
@@ -52,6 +53,7 @@ struct port_backend {
   int64_t (*take)(port_handle *h, port_op *op, void *scratch, size_t cap, const void **out_data);
   int (*send)(port_handle *h, port_op *op, const port_buf *bufs, unsigned count);
   int64_t (*try_send)(port_handle *h, const port_buf *bufs, unsigned count);
+  int64_t (*send_soon)(port_handle *h, const port_buf *bufs, unsigned count);
   int (*recv_from)(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, os_addr *out_from);
   int (*send_to)(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, const os_addr *to);
   int (*shutdown_send)(port_handle *h);
@@ -60,6 +62,7 @@ struct port_backend {
 };
 
 extern const port_backend port_epoll;
+extern const port_backend port_uring;
 extern const port_backend port_iocp;
 
 #endif

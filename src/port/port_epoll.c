@@ -730,6 +730,7 @@ const port_backend port_epoll = {
     .take = epoll_take,
     .send = epoll_send,
     .try_send = epoll_try_send_now,
+    .send_soon = epoll_try_send_now,
     .recv_from = epoll_recv_from,
     .send_to = epoll_send_to,
     .shutdown_send = epoll_shutdown_send,

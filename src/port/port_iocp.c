@@ -339,6 +339,7 @@ const port_backend port_iocp = {
     .take = iocp_take,
     .send = iocp_send,
     .try_send = iocp_try_send,
+    .send_soon = iocp_try_send,
     .recv_from = iocp_recv_from,
     .send_to = iocp_send_to,
     .shutdown_send = iocp_shutdown_send,

@@ -378,6 +378,7 @@ void port_block_enter(void) {
   member *m = &self;
   if (m->queue == NULL || m->brackets++ > 0) return;
   port_queue *q = m->queue;
+  if (q->source->flush != NULL) q->source->flush(q->backend);
   os_mutex_lock(&q->lock);
   if (m->state == MEMBER_ACTIVE || m->state == MEMBER_PRESUMED) port_queue_move_locked(q, m, MEMBER_BLOCKED);
   port_queue_unlock_and_serve(q, true);

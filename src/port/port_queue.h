@@ -30,7 +30,8 @@ void packet_list_append(packet_list *l, packet_node *n);
  * until_ns (os_clock_now; INT64_MAX = no limit) or until wake, and appends packets of operations that ended to out. */
 typedef struct port_source {
   void (*poll)(void *backend, int64_t until_ns, packet_list *out);
-  void (*wake)(void *backend); /* any thread */
+  void (*wake)(void *backend);  /* any thread */
+  void (*flush)(void *backend); /* any thread: lets go what it keeps back for the next poll; NULL = nothing */
 } port_source;
 
 /* A thread that waits on a port, or did. One per thread; found by the thread itself through thread-local storage. */

@@ -176,6 +176,7 @@ int vm_run_main(vm *v, const char *name, int argc, const char *const *argv) {
   lua_pushlightuserdata(v->L, &m);
   int err = vm_enter(v, 2, "main chunk", name);
   turn_end(&v->turn);
+  port_flush(v->turn.port); /* this thread does not come back to the port */
   return err;
 }
 

@@ -55,6 +55,43 @@ static void r56_data_that_comes_during_the_wait(void **state) {
   assert_memory_equal(data, "data", 4);
 }
 
+/* More unread pieces than a backend with buffers of its own has buffers. */
+static void r56_who_does_not_take_starves_nobody(void **state) {
+  enum { SILENT = 200, PIECES = 4 };
+  fixture    *f = *state;
+  unsigned    count = fixture_rounds(SILENT);
+  inlet       in = inlet_open(f);
+  pair       *pairs = fixture_memory(f, count * sizeof *pairs);
+  port_op    *ops = fixture_ops(f, count);
+  const void *data = NULL;
+  for (unsigned i = 0; i < count; i++) {
+    pairs[i] = loopback_pair(f, in.p, KEY(2));
+    assert_int_equal(port_recv_ready(pairs[i].here, &ops[i]), 0);
+  }
+  for (unsigned piece = 0; piece < PIECES; piece++) {
+    for (unsigned i = 0; i < count; i++) assert_true(peer_send(pairs[i].there, &"abcd"[piece], 1));
+    for (unsigned i = 0; piece == 0 && i < count; i++) assert_int_equal((uintptr_t)take_packet(in.p).key, 2);
+    assert_true(peer_send(in.c.there, "on", 2)); /* this one is served between the pieces of the others */
+    expect_text(&in, "on");
+  }
+  for (unsigned i = 0; i < count; i++) {
+    char   got[PIECES + 1] = "";
+    size_t len = 0;
+    while (len < PIECES) {
+      int64_t n = port_take(pairs[i].here, &ops[i], in.scratch, SCRATCH_BYTES, &data);
+      if (n == PORTICO_EAGAIN) {
+        assert_int_equal(port_recv_ready(pairs[i].here, &ops[i]), 0);
+        expect_packet(in.p, KEY(2), &ops[i], 0, 0);
+        continue;
+      }
+      assert_in_range(n, 1, PIECES - len);
+      memcpy(got + len, data, (size_t)n);
+      len += (size_t)n;
+    }
+    assert_string_equal(got, "abcd");
+  }
+}
+
 static void r56_a_silent_peer_brings_no_packet(void **state) {
   inlet       in = inlet_open(*state);
   port_packet packet;
@@ -297,6 +334,7 @@ int main(void) {
       CASE(r56_data_that_is_there_before_the_wait),
       CASE(r56_data_that_comes_during_the_wait),
       CASE(r56_a_silent_peer_brings_no_packet),
+      CASE(r56_who_does_not_take_starves_nobody),
       CASE(r56_the_wait_consumes_nothing),
       CASE(r56_what_a_short_take_left_is_announced_again),
       CASE(r56_a_take_of_exactly_what_is_there_loses_nothing),

@@ -1,0 +1,213 @@
+/* port_uring.h - what the parts of the io_uring backend share.   Layer: port (private to it).
+ *
+ * One ring per port. Any thread writes requests into it, under a lock for a few instructions; whoever leads the queue
+ * (port_queue.h) hands them to the kernel in the same call that waits, and reaps what has ended. Three facts of
+ * io_uring shape the rest:
+ *
+ *  - A request belongs to the thread that submitted it. When that thread is gone, the request ends with "cancelled"
+ *    though nobody asked; it is then simply made again.
+ *  - Two sends in flight on one socket may overtake each other. So there is one request per handle and kind.
+ *  - Closing a descriptor cancels nothing. So a close asks each request to end, and the handle's memory stays until the
+ *    last one has. Since requests name descriptors by number, all of them have to be with the kernel before a number is
+ *    given back. */
+#ifndef PORTICO_PORT_PORT_URING_H
+#define PORTICO_PORT_PORT_URING_H
+#include <liburing.h>
+
+#include "port/port_posix.h"
+#include "port/port_queue.h"
+
+enum {
+  URING_ENTRIES = 1024,          /* requests between two submits; more submit by themselves */
+  URING_COMPLETIONS = 8192,      /* what the kernel keeps without a detour */
+  URING_BUFFERS = 512,           /* that receives share; a power of two */
+  URING_BUFFER_BYTES = 4 * 1024, /* a receive that fills one is the beginning of more, see uring_handle.bulk */
+  URING_BUFFER_STRIDE = URING_BUFFER_BYTES + 64, /* or the beginnings of all would compete for the same cache lines */
+  URING_BULK_MIN = 2 * 1024,     /* less at once is bulk no more */
+  URING_OUT_BYTES = 2 * 1024,    /* longest send that is copied to leave with others */
+  URING_OUTS_MAX = 1024,         /* such copies at a time */
+  URING_PARTS_MAX = 4,           /* received and not asked for, before a handle's receive is stopped */
+  URING_REAP_MAX = 64,           /* completions at a time: what they touch is still in the caches when it is run */
+};
+
+/* Which request of a handle: the low bits of user_data, and bits of uring_handle.armed. */
+typedef enum uring_request {
+  URING_NONE = 0, /* of no handle: a wake-up, a cancel */
+  URING_RECEIVE = 1,
+  URING_ACCEPT = 2,
+  URING_READABLE = 3,
+  URING_WRITABLE = 4,
+  URING_OUT = 5,
+  URING_HELD = 6, /* no request: the handle is not closed yet */
+  URING_REQUEST_MASK = 7,
+} uring_request;
+
+typedef enum uring_kind {
+  URING_OP_ACCEPT,
+  URING_OP_RECV,
+  URING_OP_READY,
+  URING_OP_RECV_FROM,
+  URING_OP_CONNECT,
+  URING_OP_SEND,
+  URING_OP_SEND_TO,
+  URING_OP_TIMER,
+} uring_kind;
+
+typedef struct uring_handle uring_handle;
+
+typedef struct uring_op uring_op;
+struct uring_op {
+  port_op_head head;
+  _Atomic int  pending; /* changed under the handle's lock; 0 before the packet is queued */
+  uring_kind   kind;
+  union {
+    queue_timer timer; /* a timer's; its node is ended */
+    struct {
+      packet_node ended; /* the packet to come */
+      uring_op   *next, *prev; /* in its line of the handle, while pending */
+    };
+  };
+  union {
+    uring_handle *handle;
+    port_queue   *queue; /* of a timer */
+  };
+  union {
+    port_data data;
+    struct {
+      os_socket socket;
+      os_addr   peer;
+    } accepted;
+  };
+};
+
+/* Ops of one direction in the order of their start. */
+typedef struct uring_line {
+  uring_op *first, *last;
+} uring_line;
+
+/* What a request brought and nobody has taken: bytes in a buffer of the ring, or copied from one; or a connection. */
+typedef struct uring_part uring_part;
+struct uring_part {
+  uring_part    *next;
+  unsigned char *data;
+  uint32_t       len;
+  int            buffer; /* of the ring; -1 = on the heap */
+  os_socket      socket;
+};
+
+/* Bytes on their way out, copied from the sender. */
+typedef struct uring_out uring_out;
+struct uring_out {
+  uring_out    *next; /* while free */
+  uint32_t      begin, end;
+  unsigned char data[URING_OUT_BYTES];
+};
+
+struct uring_handle {
+  port_handle base;
+  os_mutex    lock; /* before uring_port.lock */
+  /* under lock */
+  uint8_t     armed;     /* 1 << request: a completion that names the handle is to come */
+  uint8_t     cancelled; /* of these: was asked to end */
+  bool        connected;
+  bool        shut;      /* our sending side, or it will be as soon as `out` has left */
+  bool        closing;
+  bool        bulk;     /* much comes: received straight into the taker's memory, after a poll request */
+  bool        readable; /* in bulk: the poll has said so, and nothing has said otherwise since */
+  int         ended; /* the peer's end (URING_EOF), or the error that ended receiving; 0 = neither */
+  int         failed; /* the error of a send that the caller had been told was taken */
+  unsigned    parts_count;
+  uring_line  recvs, sends;
+  uring_part *parts, *parts_last;
+  uring_part *taken; /* what port_take handed out last; given back by the next start */
+  uring_out  *out;
+};
+enum { URING_EOF = 1 };
+
+typedef struct uring_port {
+  port            base;
+  port_queue      queue;
+  struct io_uring ring;
+  _Atomic bool    asleep;             /* the leader waits in the kernel, or is about to: submit yourself */
+  _Atomic(uring_part *) returned;     /* buffers that nobody reads any more */
+  _Atomic unsigned handles;           /* that are not freed */
+  os_mutex        lock;
+  /* under lock */
+  unsigned        tail; /* of the submission queue */
+  uring_out      *outs; /* free */
+  unsigned        outs_count; /* made */
+  /* the leader's */
+  unsigned        buffers_free; /* with the kernel */
+  /* fixed, but for what the kernel and the leader write into the buffers */
+  struct io_uring_buf_ring *buffers;
+  unsigned char            *buffer_bytes;
+  uring_part                parts[URING_BUFFERS];
+} uring_port;
+
+/* From the general part to ours. */
+static inline uring_port *uring_of(port *p) {
+  return (uring_port *)p;
+}
+static inline uring_port *uring_port_of(const uring_handle *h) {
+  return (uring_port *)h->base.port;
+}
+
+/* ---- port_uring_ring.c: the ring ---- */
+
+/* Makes ring and buffers and proves with a connection of its own that all that is used works here.
+ * errors   ENOTSUP, ENOMEM, EMFILE; *out_what = the step that failed */
+int  uring_ring_open(uring_port *p, const char **out_what);
+void uring_ring_close(uring_port *p);
+
+/* Begins a request and locks the port: fill in what is returned, then end it. user_data is set by uring_end. */
+struct io_uring_sqe *uring_begin(uring_port *p);
+
+/* Publishes the request. It goes to the kernel with the next wait; at once if somebody waits already, unless the caller
+ * is going to call uring_flush. */
+void uring_end(uring_port *p, struct io_uring_sqe *sqe, uring_handle *h, uring_request request, bool flushed);
+
+/* Hands to the kernel what is published. threads: any */
+void uring_submit(uring_port *p);
+
+/* Submits if there is something to. threads: any */
+void uring_flush(uring_port *p);
+
+/* Waits for completions until until_ns (0 = looks only), submitting on the way. The leader's. */
+void uring_wait(uring_port *p, int64_t until_ns);
+
+/* The next completion, copied out. False if there is none. The leader's. */
+bool uring_next(uring_port *p, struct io_uring_cqe *out);
+
+/* Gives a part back. threads: any */
+void uring_part_free(uring_port *p, uring_part *part);
+
+/* Bytes that arrived in a buffer, as a part. With few buffers left they are copied to the heap, so that who does not
+ * read cannot starve the others. NULL: no memory. The leader's. */
+uring_part *uring_part_received(uring_port *p, unsigned buffer, uint32_t len);
+
+/* ---- port_uring_ops.c: what a completion does to a handle ---- */
+
+/* The leader's. Packets of ops that ended are appended to out. */
+void uring_on_completion(uring_port *p, const struct io_uring_cqe *cqe, packet_list *out);
+
+extern const port_backend port_uring;
+
+/* The part of port_uring's table that is about handles. */
+int       uring_attach(port *p, port_handle *base);
+void      uring_handle_close(port_handle *base, bool abort);
+int       uring_accept(port_handle *base, port_op *base_op);
+os_socket uring_accepted(port_op *base_op, os_addr *out_peer);
+int       uring_connect(port_handle *base, port_op *base_op, const os_addr *to);
+int       uring_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count);
+int       uring_recv_ready(port_handle *base, port_op *base_op);
+int64_t   uring_take(port_handle *base, port_op *op, void *scratch, size_t cap, const void **out_data);
+int       uring_send(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count);
+int64_t   uring_try_send(port_handle *base, const port_buf *bufs, unsigned count);
+int64_t   uring_send_soon(port_handle *base, const port_buf *bufs, unsigned count);
+int uring_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count, os_addr *out_from);
+int uring_send_to(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count, const os_addr *to);
+int uring_shutdown_send(port_handle *base);
+int uring_cancel(port_op *base);
+int uring_cancel_all(port_handle *base);
+
+#endif
