@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "counter.h"
 #include "drive.h"
 #include "fail.h"
 #include "idle.h"
@@ -62,16 +63,18 @@ static void print_results(const options *o, const results *all, size_t server) {
 }
 
 int main(int argc, char **argv) {
-  static results all[SERVERS_MAX]; /* the histograms are too large for a stack */
-  options        o;
+  options o;
   options_parse(&o, argc, argv);
   raise_descriptor_limit();
   if (o.idle > 0) {
     idle_run(&o);
     return 0;
   }
-  drive(&o, all);
+  if (o.counter_s > 0) {
+    counter_run(&o);
+    return 0;
+  }
+  const results *all = drive(&o);
   for (size_t i = 0; i < o.server_count; i++) print_results(&o, all, i);
-  for (size_t i = 0; i < o.server_count; i++) drive_drop(&all[i]);
   return 0;
 }
