@@ -24,7 +24,8 @@ int64_t client_clock_ns(void) {
 }
 
 void client_sleep(double seconds) {
-  const struct timespec wait = {.tv_sec = (time_t)seconds, .tv_nsec = (long)((seconds - (double)(time_t)seconds) * 1e9)};
+  struct timespec wait = {.tv_sec = (time_t)seconds};
+  wait.tv_nsec = (long)((seconds - (double)wait.tv_sec) * 1e9);
   nanosleep(&wait, NULL);
 }
 

@@ -9,7 +9,7 @@
 
 typedef struct results {
   double   window_s;
-  uint64_t messages; /* whose echo was complete within the window; of a broadcast each delivery */
+  uint64_t messages; /* whose echo was complete within the window; broadcast: each delivery */
   int64_t  cpu_ns;   /* CPU time of the server within the window; 0 without a pid */
   int64_t
       foreign_ns; /* CPU time of everything that is neither the server nor this program; 0 without a pid */
@@ -18,8 +18,8 @@ typedef struct results {
   histogram latencies;    /* ns, of the messages that started within the window */
 } results;
 
-/* Runs what the options ask for; returns the results of server 0..o->server_count-1. Returns only if every byte came back
- * as it was sent; else the program ends. */
+/* Runs what the options ask for; returns the results of server 0..o->server_count-1. Returns only if every byte came
+ * back as it was sent; else the program ends. */
 const results *drive(const options *o);
 
 #endif
