@@ -12,7 +12,7 @@
 
 typedef struct reading {
   int64_t count;
-  double  late_s;
+  double  late_max_s, late_sum_s;
   int64_t at_ns;
   int64_t cpu_ns;
 } reading;
@@ -28,7 +28,8 @@ static reading reading_take(int fd, pid_t pid) {
     got += (size_t)n;
   }
   answer[got] = '\0';
-  if (sscanf(answer, "%" SCNd64 " %lf", &r.count, &r.late_s) != 2) fail("the counter said %s", answer);
+  if (sscanf(answer, "%" SCNd64 " %lf %lf", &r.count, &r.late_max_s, &r.late_sum_s) != 3)
+    fail("the counter said %s", answer);
   r.at_ns = client_clock_ns();
   r.cpu_ns = process_cpu_ns(pid);
   return r;
@@ -46,7 +47,8 @@ void counter_run(const options *o) {
   if (counted <= 0) fail("nothing was counted");
   printf("{\"mode\":\"counter\",\"window_s\":%.3f,\"counted\":%" PRId64 ",\"counted_per_s\":%.0f", window_s, counted,
          (double)counted / window_s);
-  printf(",\"cpu_ns_per_count\":%.1f,\"server_busy\":%.3f,\"late_ms\":%.3f}\n", cpu_ns / (double)counted,
-         cpu_ns / 1e9 / window_s, after.late_s * 1e3);
+  printf(",\"cpu_ns_per_count\":%.1f,\"server_busy\":%.3f,\"late_ms\":%.3f,\"late_ms_max\":%.3f}\n",
+         cpu_ns / (double)counted, cpu_ns / 1e9 / window_s, after.late_sum_s * 1e3 / (double)counted,
+         after.late_max_s * 1e3);
   close(fd);
 }

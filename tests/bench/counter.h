@@ -5,8 +5,8 @@
 #include "options.h"
 
 /* Asks the server for its counter, waits o->counter_s seconds, asks again; prints the CPU time of each count between.
- * What is agreed with tests/bench/timers.lua: any line is answered by a line of two numbers, the count since the start,
- * and how many seconds late the latest of the last counts was (since it was asked before). */
+ * What is agreed with tests/bench/timers.lua: any line is answered by a line of three numbers, the count since the
+ * start and, since it was asked before, by how many seconds the latest one and all together were late. */
 void counter_run(const options *o);
 
 #endif

@@ -9,6 +9,7 @@
 #include "fail.h"
 #include "idle.h"
 #include "options.h"
+#include "process.h"
 
 /* 10,000 connections need more descriptors than the usual soft limit of 1024. */
 static void raise_descriptor_limit(void) {
@@ -66,6 +67,10 @@ int main(int argc, char **argv) {
   options o;
   options_parse(&o, argc, argv);
   raise_descriptor_limit();
+  if (o.cpu) {
+    printf("%" PRId64 "\n", process_cpu_ns(o.pids[0]));
+    return 0;
+  }
   if (o.idle > 0) {
     idle_run(&o);
     return 0;

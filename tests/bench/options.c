@@ -29,6 +29,7 @@ static const char usage[] =
     "  --idle N          instead: open N connections, print the server's memory, hold them until stdin ends\n"
     "  --still S         with --idle: then S seconds of silence, and what the server does in them\n"
     "  --counter S       instead: ask the server how much it has done (timers.lua), again after S seconds\n"
+    "  --cpu             instead: print the CPU time that the server (--pid) has used so far, in ns\n"
     "  --other-vms       use only connections that tests/bench/sleeper.lua serves from another VM than the "
     "first\n"
     "  --sleeper TEXT    implies --other-vms; the first connection keeps sending TEXT, which makes its VM "
@@ -121,6 +122,7 @@ void options_parse(options *o, int argc, char **argv) {
       {"slices", required_argument, NULL, 0},
       {"still", required_argument, NULL, 0},
       {"counter", required_argument, NULL, 0},
+      {"cpu", no_argument, NULL, 'c'},
       {"broadcast", no_argument, NULL, 'b'},
       {"reconnect", no_argument, NULL, 'r'},
       {"other-vms", no_argument, NULL, 'v'},
@@ -140,6 +142,8 @@ void options_parse(options *o, int argc, char **argv) {
       option_set(o, names[index].name, optarg);
     else if (found == 'v')
       o->other_vms = true;
+    else if (found == 'c')
+      o->cpu = true;
     else if (found == 'b')
       o->broadcast = true;
     else if (found == 'r')
@@ -150,11 +154,11 @@ void options_parse(options *o, int argc, char **argv) {
       exit(2); /* getopt_long has said what is wrong */
   }
   if (o->sleeper != NULL) o->other_vms = true;
-  if (optind == argc) misused("the address of a server is needed");
+  if ((o->cpu || o->counter_s > 0) && o->pids[0] == 0) misused("--cpu and --counter need --pid");
+  if (optind == argc && !o->cpu) misused("the address of a server is needed");
   while (optind < argc) server_add(o, argv[optind++]);
   if (o->server_count > 1 && (o->idle > 0 || o->counter_s > 0 || o->other_vms))
     misused("--idle, --counter and --other-vms take one server");
-  if (o->counter_s > 0 && o->pids[0] == 0) misused("--counter needs --pid");
   if ((o->broadcast || o->reconnect) && (o->rate > 0 || o->in_flight_max > 1))
     misused("--broadcast and --reconnect have one message in flight, and no rate");
 }

@@ -22,6 +22,7 @@ typedef struct options {
   uint64_t           messages; /* 0: the window ends by time; else after so many messages */
   size_t             slices;   /* the window is cut into so many, and two servers take turns at them */
   double      rate; /* messages per second of all connections together; 0: as fast as the echoes come back */
+  bool        cpu;       /* only say what CPU time the server has used */
   bool        broadcast; /* the first connection sends, every one receives */
   bool        reconnect; /* each message has a connection of its own */
   double      still_s;   /* with idle: measure for so long what the server does meanwhile */

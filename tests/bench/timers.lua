@@ -2,10 +2,10 @@
 --
 --   portico run --vms 1 tests/bench/timers.lua [COUNT [PER-SECOND [tcp://127.0.0.1:PORT]]]
 --
--- COUNT timers (100,000) are pending at any time. Each waits for a time of its own that is COUNT / PER-SECOND (100,000)
--- on average, so that new ones go all over the heap of those that wait and PER-SECOND fire each second. Any line that
--- comes in is answered by how many have fired, and how many seconds after its time the latest one since the line
--- before was called: when that grows, the process cannot keep up. tests/bench/load.c (--counter) asks.
+-- COUNT timers (100,000) are pending at any time. Each waits for a time of its own, COUNT / PER-SECOND (100,000) on
+-- average and up to half of it more or less, so that new ones go all over those that wait. Any line that comes in is
+-- answered by how many have fired since the start, and by how many seconds they were late since the line before: the
+-- latest one, and all together. tests/bench/load.c (--counter) asks.
 
 local portico = require "portico"
 
@@ -14,27 +14,35 @@ if url == nil and tostring(count):find "^tcp:" then count, url = nil, count end
 count, per_second = tonumber(count) or 100000, tonumber(per_second) or 100000
 local mean = count / per_second
 
-local fired, late_max = 0, 0
+local fired, late_max, late_sum = 0, 0, 0
 local after, now, random = portico.after, portico.now, math.random
 
 local function fire(due)
   local time = now()
+  local late = time - due
   fired = fired + 1
-  if time - due > late_max then late_max = time - due end
+  late_sum = late_sum + late
+  if late > late_max then late_max = late end
   local wait = mean * (0.5 + random())
   after(wait, fire, time + wait)
 end
 
-local start = now()
-for _ = 1, count do -- the first round is spread evenly, or all would be due at once
-  local wait = 2 * mean * random()
-  after(wait, fire, start + wait)
+-- What is left of a wait when one comes by at any time. Started so, PER-SECOND fire from the first second on; started
+-- with whole waits they would all come together, and take many rounds to spread.
+local function rest()
+  local share = random()
+  return mean * (share < 0.5 and share or 1.5 - math.sqrt(2 * (1 - share)))
+end
+
+for _ = 1, count do
+  local wait = rest()
+  after(wait, fire, now() + wait)
 end
 
 local listener = assert(portico.listen(url or "tcp://127.0.0.1:0", {
   on_data = function(conn)
-    conn:send(("%d %.6f\n"):format(fired, late_max))
-    late_max = 0
+    conn:send(("%d %.6f %.6f\n"):format(fired, late_max, late_sum))
+    late_max, late_sum = 0, 0
   end,
 }))
 io.stderr:write("listening on " .. listener.url .. "\n")
