@@ -91,6 +91,7 @@ sleeper_workload
 
 awk -f $here/figures.awk -f $here/table.awk -v json="$tmp/summary" $here/rows "$tmp/runs"
 missed=$?
+[ $scale = no ] || scale_workloads
 {
   printf '{"date":"%s","processor":"%s","kernel":"%s","cores":%s,"load_average":%s,\n' \
     "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "$model" "$(uname -r)" "$core_count" "$load_1min"
@@ -101,5 +102,4 @@ missed=$?
   printf ']}\n'
 } >"$out/bench/last.json"
 echo "all figures: $out/bench/last.json"
-[ $scale = no ] || scale_workloads
 [ $check = no ] || { [ $missed -eq 0 ] && [ "$missing" = no ]; } || exit 1

@@ -14,62 +14,64 @@ END
 
 # Both servers in turn, as ever. A slice is so long that 18,000 echoes fit several times.
 scale_connections() {
-  for n in 10 30 100 300 1000 3000 10000 18000; do
-    n=$(connections_max $n)
-    slice=$((n < 300 ? 50 : n < 3000 ? 200 : 1000))
-    only=all pair_workload scale-c$n $slice reference "$out/bench/reference" portico "$echo_command" --connections $n
+  for many in 10 30 100 300 1000 3000 10000 18000; do
+    many=$(connections_max $many)
+    slice=$((many < 300 ? 50 : many < 3000 ? 200 : 1000))
+    only=all pair_workload scale-c$many $slice reference "$out/bench/reference" portico "$echo_command" \
+      --connections $many
     for who in reference portico; do
-      point connections $who $n "$(last_of scale-c$n $who 'm("cpu_ns_per_message")')"
+      point connections $who $many "$(last_of scale-c$many $who 'm("cpu_ns_per_message")')"
     done
   done
 }
 
 scale_idle() {
-  for n in 1000 3000 10000 18000; do
-    n=$(connections_max $n)
+  for many in 1000 3000 10000 18000; do
+    many=$(connections_max $many)
     for who in reference portico; do
-      progress "scale: $n idle connections, $who"
+      progress "scale: $many idle connections, $who"
       command=$echo_command
       [ $who = portico ] || command=$out/bench/reference
       server_start $who "" "$command" &&
         record idle-warmup 0 $who "" --warmup 0 --seconds 1 --pid "$server_pid" "$server_url" &&
-        record scale-idle$n 1 $who "" --idle $n --pid "$server_pid" "$server_url" || not_measured scale-idle$n "$who"
+        record scale-idle$many 1 $who "" --idle $many --pid "$server_pid" "$server_url" ||
+        not_measured scale-idle$many "$who"
       servers_stop
-      point idle $who $n "$(last_of scale-idle$n $who 'm("used_private_each")')"
+      point idle $who $many "$(last_of scale-idle$many $who 'm("used_private_each")')"
     done
   done
 }
 
 # 100,000 a second fire whatever the number that waits.
 scale_timers() {
-  for n in 1000 10000 100000 1000000; do
-    progress "scale: $n timers"
-    timers_run scale-timers$n 1 $n 100000 1
-    point timers portico $n "$(last_of scale-timers$n portico 'm("cpu_ns_per_count")')"
+  for many in 1000 10000 100000 1000000; do
+    progress "scale: $many timers"
+    timers_run scale-timers$many 1 $many 100000 1
+    point timers portico $many "$(last_of scale-timers$many portico 'm("cpu_ns_per_count")')"
   done
 }
 
 # Memory is that of the whole process, with 256 connections, after the load; a VM's own is the slope.
 scale_vms() {
-  for n in 1 4 16 64 256; do
-    progress "scale: $n VMs"
-    command="$portico --vms $n echo"
-    only=all pair_workload scale-vms$n 50 reference "$out/bench/reference" portico "$command" --connections 256
-    point vms_cpu portico $n "$(last_of scale-vms$n portico 'm("cpu_ns_per_message")')"
-    point vms_cpu reference $n "$(last_of scale-vms$n reference 'm("cpu_ns_per_message")')"
+  for many in 1 4 16 64 256; do
+    progress "scale: $many VMs"
+    command="$portico --vms $many echo"
+    only=all pair_workload scale-vms$many 50 reference "$out/bench/reference" portico "$command" --connections 256
+    point vms_cpu portico $many "$(last_of scale-vms$many portico 'm("cpu_ns_per_message")')"
+    point vms_cpu reference $many "$(last_of scale-vms$many reference 'm("cpu_ns_per_message")')"
     server_start portico "" "$command" &&
-      record scale-vms-memory$n 1 portico "" --idle 1 --pid "$server_pid" "$server_url" ||
-      not_measured scale-vms$n memory
+      record scale-vms-memory$many 1 portico "" --idle 1 --pid "$server_pid" "$server_url" ||
+      not_measured scale-vms$many memory
     servers_stop
-    point vms_memory portico $n "$(last_of scale-vms-memory$n portico 'm("before_private_bytes") / 1024')"
+    point vms_memory portico $many "$(last_of scale-vms-memory$many portico 'm("before_private_bytes") / 1024')"
   done
 }
 
 scale_packets() {
-  for n in 1 2 3 4 6 8; do
-    packets_run scale-packets$n --producers $n --consumers $n --rounds $((2 * pairs + 1))
-    point packets ring $n "$(last_of scale-packets$n port '1e9 / m("ring_wall_ns")')"
-    point packets port $n "$(last_of scale-packets$n port '1e9 / m("port_wall_ns")')"
+  for many in 1 2 3 4 6 8; do
+    packets_run scale-packets$many --producers $many --consumers $many --rounds $((2 * pairs + 1))
+    point packets ring $many "$(last_of scale-packets$many port '1e9 / m("ring_wall_ns")')"
+    point packets port $many "$(last_of scale-packets$many port '1e9 / m("port_wall_ns")')"
   done
 }
 
