@@ -37,7 +37,12 @@ command -v taskset >/dev/null || { pin_server='' pin_load=''; echo "note: there 
 # connections_max N: how many of N connections one process may have here.
 connections_max() {
   allowed=$(ulimit -n)
-  if [ "$allowed" = unlimited ] || [ "$allowed" -ge $(($1 + 100)) ]; then echo "$1"; else echo $((allowed - 100)); fi
+  if [ "$allowed" = unlimited ] || [ "$allowed" -ge $(($1 + 100)) ]; then
+    echo "$1"
+  else
+    echo "note: ulimit -n allows $((allowed - 100)) connections only, not $1" >&2
+    echo $((allowed - 100))
+  fi
 }
 
 # --- servers: what was started is ended, by its own process id ---

@@ -12,7 +12,7 @@ echo_workloads() {
   echo_workload c1 50 --connections 1
   echo_workload c64 50 --connections 64
   echo_workload c1000 100 --connections 1000
-  echo_workload c10000 1000 --connections 10000
+  ! wanted c10000 || echo_workload c10000 1000 --connections "$(connections_max 10000)"
   echo_workload c64x4k 50 --connections 64 --size 4096
   echo_workload c64x64k 50 --connections 64 --size 65536
   echo_workload c64x16 50 --connections 64 --in-flight 16
