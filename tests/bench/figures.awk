@@ -36,6 +36,11 @@ function median(work, server, name,   i, n, list) {
   return sorted_median(list, n)
 }
 
+function has(work, server, name,   i) {
+  for (i = 1; i <= pairs[work]; i++) if ((work, server, i, name) in figure) return 1
+  return 0
+}
+
 # Sets ratio_mid, ratio_min and ratio_max of list[1..n]; returns n.
 function spread(list, n) {
   if (!n) return 0

@@ -1,6 +1,7 @@
 # lib.sh - what every workload needs: cores, servers that are started and ended, figures that are kept. Read by run.sh,
 # which has set: out (the build folder), tmp (a folder of this run), pairs, seconds, warmup, only.
-# shellcheck shell=sh disable=SC2086,SC2034,SC2154 # lists of words are split on purpose; variables cross files
+# shellcheck shell=sh disable=SC2015,SC2034,SC2086,SC2154,SC3045
+# Lists of words are split on purpose, and variables cross files.
 
 fail() { echo "bench: $*" >&2; exit 1; }
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # run.sh - measures what Portico costs: against a bare C loop, with --peers against other servers, with --scale as
 # numbers grow. README.md says what each workload is and how to read what is printed.
-# shellcheck disable=SC2015,SC2086,SC3045 # lists of words are split on purpose; dash and bash know ulimit -n
+# shellcheck disable=SC1090,SC1091,SC2015,SC2034,SC2086,SC2154,SC3045
+# (Lists of words are split on purpose, variables cross files, dash and bash know ulimit -n.)
 set -u
 
 usage() {

@@ -19,6 +19,9 @@ function foreign(work, server,   share) {
   return share > 0 ? 100 * share : 0
 }
 
+# A figure that this kind of run does not have (redis-benchmark's, mostly) is a dash.
+function cell(work, server, name, format, value) { return has(work, server, name) ? sprintf(format, value) : "-" }
+
 function pair_row(work, bar, title,   i, s, mark, ratio) {
   for (i = 1; i <= servers[work]; i++) {
     s = server_of[work, i]
@@ -27,9 +30,11 @@ function pair_row(work, bar, title,   i, s, mark, ratio) {
       mark = sprintf("%6.2f (%.2f..%.2f)%s", ratio_mid, ratio_min, ratio_max, verdict(ratio_mid, bar))
       ratio = sprintf(",\"cpu_ratio\":%.3f,\"cpu_ratio_min\":%.3f,\"cpu_ratio_max\":%.3f%s", ratio_mid, ratio_min, ratio_max, bar_of(bar))
     }
-    printf "%-26s %-9s %10d %9.1f %9.1f %10d %5d%% %5d%% %s\n", (i == 1 ? title : ""), s,
-      median(work, s, "messages_per_s"), median(work, s, "p50_us"), median(work, s, "p99_us"),
-      median(work, s, "cpu_ns_per_message"), 100 * median(work, s, "server_busy"), foreign(work, s), mark
+    printf "%-26s %-9s %10d %9.1f %9s %10d %6s %6s %s\n", (i == 1 ? title : ""), s,
+      median(work, s, "messages_per_s"), median(work, s, "p50_us"),
+      cell(work, s, "p99_us", "%.1f", median(work, s, "p99_us")), median(work, s, "cpu_ns_per_message"),
+      cell(work, s, "server_busy", "%d%%", 100 * median(work, s, "server_busy")),
+      cell(work, s, "server_busy", "%d%%", foreign(work, s)), mark
     summary(sprintf("\"workload\":\"%s\",\"server\":\"%s\",\"messages_per_s\":%d,\"p50_us\":%.1f,\"p99_us\":%.1f,\"cpu_ns_per_message\":%.1f%s",
       work, s, median(work, s, "messages_per_s"), median(work, s, "p50_us"), median(work, s, "p99_us"),
       median(work, s, "cpu_ns_per_message"), ratio))

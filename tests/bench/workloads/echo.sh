@@ -1,5 +1,5 @@
 # echo.sh - pairs of two servers that do the same: echo, a connection for each message, broadcast.
-# shellcheck shell=sh disable=SC2154 # the variables are run.sh's
+# shellcheck shell=sh disable=SC2015,SC2034,SC2086,SC2154,SC3045 # the variables are run.sh's
 
 # echo_workload NAME SLICE-MS LOAD-OPTIONS...: a slice lasts so long that all connections have many echoes in it.
 echo_workload() {

@@ -1,5 +1,5 @@
 # idle.sh - what 10,000 connections that do nothing cost: memory of each, CPU time of all.
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2015,SC2034,SC2086,SC2154,SC3045
 
 # idle_of NAME COMMAND: nothing is pinned, the server runs as it would for a user. A short load first, so that what a
 # server allocates once is not counted as belonging to connections.

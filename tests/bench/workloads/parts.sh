@@ -1,5 +1,5 @@
 # parts.sh - what needs no traffic: timers, the completion port alone, the start, the size of the program.
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2015,SC2034,SC2086,SC2154,SC3045
 
 # timers_run WORKLOAD PAIR COUNT PER-SECOND WARMUP-S: the VM's memory cap is out of the way, for a million timers go
 # beyond it.

@@ -1,5 +1,5 @@
 # peers.sh - Portico beside servers that do the same with other means (--peers): luv, cqueues, copas, node, redis.
-# shellcheck shell=sh disable=SC2086,SC2154
+# shellcheck shell=sh disable=SC2015,SC2034,SC2086,SC2154,SC3045
 
 peer_names="luv cqueues copas node"
 

@@ -1,15 +1,15 @@
 # scale.sh - the same costs as numbers grow (--scale): points for plots, one file of JSON.
-# shellcheck shell=sh disable=SC2086,SC2154
+# shellcheck shell=sh disable=SC2015,SC2034,SC2086,SC2154,SC3045
 
 # point PLOT SERIES X Y: a point of a curve; a Y that could not be measured leaves a gap.
 point() { [ -z "$4" ] || echo "$1 $2 $3 $4" >>"$tmp/points"; }
 
 # last_of WORKLOAD SERVER EXPRESSION: the medians of what was kept under this name, combined as awk says.
 last_of() {
-  awk -f $here/figures.awk -f - "$tmp/runs" <<END
+  awk -f $here/figures.awk -f - "$tmp/runs" <<PROGRAM
 function m(name) { return median("$1", "$2", name) }
 END { if ("$1" in pairs) printf "%.1f", $3 }
-END
+PROGRAM
 }
 
 # Both servers in turn, as ever. A slice is so long that 18,000 echoes fit several times.

@@ -1,5 +1,5 @@
 # sleeper.sh - a handler that sleeps in C beside VMs that have work.
-# shellcheck shell=sh disable=SC2154
+# shellcheck shell=sh disable=SC2015,SC2034,SC2086,SC2154,SC3045
 
 # sleeper_run NAP PAIR on|off: 16 connections on other VMs than the sleeper's, 2000 messages a second: so light a load
 # that a message has nothing to wait for but its VM. Nothing is pinned.
