@@ -61,6 +61,7 @@ function idle_row(work, bar, title,   i, s, fresh, used, cpu, mark) {
     used = figure[work, s, 1, "used_private_each"]
     cpu = figure[work, s, 1, "still_cpu_ns"]
     mark = s == "portico" ? verdict(fresh > used ? fresh : used, bar) : ""
+    if (figure[work, s, 1, "connections"] != 10000) mark = sprintf("  of %d%s", figure[work, s, 1, "connections"], mark)
     printf "%-26s %-9s %10d %9d %9d %10d %9d%s", (i == 1 ? title : ""), s, figure[work, s, 1, "before_private_bytes"] / 1024,
       fresh, used, cpu, figure[work, s, 1, "still_switches"], mark
     summary(sprintf("\"workload\":\"%s\",\"server\":\"%s\",\"connections\":%d,\"fresh_bytes_each\":%d,\"used_bytes_each\":%d%s",
