@@ -1,6 +1,7 @@
 #include "drive.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,6 +13,7 @@
 #include "fail.h"
 #include "process.h"
 #include "sleeper.h"
+#include "turns.h"
 
 enum { EVENTS_MAX = 256 };
 static const int64_t RAMP_NS = 30 * INT64_C(1000000);       /* before each later slice: all get going again */
@@ -26,7 +28,8 @@ typedef struct run {
   int                       epoll_fd;
   client                   *clients;
   sleeper                   sleeper;
-  size_t                    unanswered;              /* clients that have not had an echo yet */
+  size_t                    unanswered;              /* clients that have not had an echo in this slice */
+  uint64_t                  reconnects;
   size_t                    in_flight;               /* messages of all clients on their way or late */
   enum { WARMING, MEASURING, DRAINING, DONE } phase; /* of a slice; each leads to the next, run_move_on */
   size_t   slice;
@@ -45,25 +48,36 @@ typedef struct run {
 
 /* --- opening and closing --- */
 
+/* The first broadcast comes from the last connection: servers accept in order, so all are accepted when it is back. */
+static void run_greet_all(run *r, int last_fd) {
+  client_round_trip(last_fd, &r->payload);
+  for (size_t i = 0; i + 1 < r->o->connections; i++) {
+    int fd = r->clients[i].fd;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    client_receive_first(fd, &r->payload);
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  }
+}
+
 static void run_open(run *r, const options *o, size_t server, results *out) {
   memset(r, 0, sizeof *r);
-  memset(out, 0, sizeof *out);
   r->o = o;
   r->out = out;
   r->server = &o->servers[server];
   r->server_pid = o->pids[server];
-  r->unanswered = o->connections;
   payload_make(&r->payload, o->message_bytes, o->in_flight_max);
   r->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
   if (r->epoll_fd < 0) fail("epoll_create1: %s", strerror(errno));
   r->clients = calloc(o->connections, sizeof *r->clients);
-  out->slice_cpu_ns = calloc(o->slices, sizeof *out->slice_cpu_ns);
-  if (r->clients == NULL || out->slice_cpu_ns == NULL) fail("out of memory");
+  if (r->clients == NULL) fail("out of memory");
   if (o->rate > 0) r->interval_ns = (int64_t)(1e9 * (double)o->connections / o->rate);
   if (o->other_vms) sleeper_open(&r->sleeper, r->server, o->sleeper);
   for (size_t i = 0; i < o->connections; i++) {
-    int fd = o->other_vms ? sleeper_connect_elsewhere(&r->sleeper, r->server) : client_connect(r->server);
-    client_init(&r->clients[i], fd, r->epoll_fd, &r->payload, i, o->in_flight_max);
+    int fd = o->other_vms ? sleeper_connect_elsewhere(&r->sleeper, r->server)
+             : o->broadcast ? client_connect(r->server)
+                            : client_connect_calmly(r->server, &r->payload, i);
+    if (o->broadcast && i == o->connections - 1) run_greet_all(r, fd);
+    client_init(&r->clients[i], fd, r->epoll_fd, &r->payload, o->broadcast ? 0 : i, o->in_flight_max);
   }
 }
 
@@ -74,16 +88,39 @@ static void run_close(run *r) {
   payload_drop(&r->payload);
 }
 
+/* --- sending as fast as echoes come back --- */
+
+/* Everybody receives what the first one sends, and the next message leaves when all have it. */
+static void run_send_to_all(run *r) {
+  for (size_t i = 1; i < r->o->connections; i++) client_expect(&r->clients[i], 1, r->now_ns);
+  client_send(&r->clients[0], 1, r->now_ns);
+  r->in_flight = r->o->connections;
+}
+
+static void run_send_next(run *r, client *c, size_t messages) {
+  if (r->o->broadcast) {
+    if (r->in_flight == 0) run_send_to_all(r);
+    return;
+  }
+  if (r->o->reconnect) client_reconnect(c, r->server, r->reconnects++);
+  client_send(c, messages, r->now_ns);
+  r->in_flight += messages;
+}
+
+static void run_send_first(run *r) {
+  size_t senders = r->o->broadcast ? 1 : r->o->connections;
+  for (size_t i = 0; i < senders; i++) run_send_next(r, &r->clients[i], r->o->in_flight_max);
+}
+
 static void run_start_slice(run *r) {
   r->phase = WARMING;
+  r->unanswered = r->o->connections;
   r->window_start_ns = r->window_end_ns = INT64_MAX;
   r->now_ns = r->last_echo_ns = r->paced_from_ns = client_clock_ns();
   r->paced = 0;
   r->warm_until_ns = r->now_ns + (r->slice == 0 ? (int64_t)(r->o->warmup_s * 1e9) : RAMP_NS);
   if (r->o->other_vms) sleeper_start(&r->sleeper, r->epoll_fd);
-  if (r->o->rate > 0) return;
-  for (size_t i = 0; i < r->o->connections; i++) client_send(&r->clients[i], r->o->in_flight_max, r->now_ns);
-  r->in_flight = r->o->connections * r->o->in_flight_max;
+  if (r->o->rate <= 0) run_send_first(r);
 }
 
 /* --- sending by the clock --- */
@@ -121,8 +158,8 @@ static void run_count(run *r, client *c) {
   if (start_ns >= r->window_start_ns && start_ns < r->window_end_ns)
     histogram_add(&r->out->latencies, r->now_ns - start_ns);
   if (r->phase == MEASURING) r->out->messages++;
-  if (!c->answered) r->unanswered--;
-  c->answered = true;
+  if (c->answered != r->slice + 1) r->unanswered--;
+  c->answered = r->slice + 1;
   r->in_flight--;
 }
 
@@ -134,9 +171,7 @@ static void run_on_client(run *r, client *c, uint32_t events) {
   r->now_ns = r->last_echo_ns = client_clock_ns();
   for (size_t i = 0; i < complete; i++) run_count(r, c);
   run_send_late(r, c);
-  if (r->o->rate > 0 || r->phase >= DRAINING) return;
-  client_send(c, complete, r->now_ns);
-  r->in_flight += complete;
+  if (r->o->rate <= 0 && r->phase < DRAINING) run_send_next(r, c, complete);
 }
 
 static int64_t run_foreign_ns(const run *r) {
@@ -174,7 +209,7 @@ static bool run_window_is_over(const run *r) {
 }
 
 /* The window waits until every connection has had an echo: with a thousand of them the server may still be accepting
- * when the warm-up time is over. */
+ * when the warm-up time is over, and with ten thousand one echo of all takes longer than a later slice's warm-up. */
 static void run_move_on(run *r) {
   if (r->now_ns - r->last_echo_ns > STALLED_NS)
     fail("no echo for 10 s, %zu messages are missing", r->in_flight);
@@ -218,22 +253,64 @@ static void run_slice(run *r) {
   r->slice++;
 }
 
-void drive(const options *o, results *out) {
-  run runs[SERVERS_MAX];
-  prctl(PR_SET_TIMERSLACK, 1UL); /* else a due time may be met 50 us late */
-  for (size_t i = 0; i < o->server_count; i++) run_open(&runs[i], o, i, &out[i]);
-  /* First, second, second, first ...: a machine that gets faster or slower meanwhile does so for both. */
-  for (size_t slice = 0; slice < o->slices; slice++)
-    for (size_t i = 0; i < o->server_count; i++)
-      run_slice(&runs[slice % 2 == 0 ? i : o->server_count - 1 - i]);
-  for (size_t i = 0; i < o->server_count; i++) {
-    out[i].naps = runs[i].sleeper.naps;
-    if (o->sleeper != NULL && out[i].naps == 0) fail("the sleeper never slept");
-    run_close(&runs[i]);
-  }
+/* --- one server, or two in turn --- */
+
+typedef struct job {
+  const options *o;
+  size_t         server;
+  results       *out;
+} job;
+
+static void job_end(const job *j, run *r) {
+  j->out->naps = r->sleeper.naps;
+  if (j->o->sleeper != NULL && j->out->naps == 0) fail("the sleeper never slept");
+  run_close(r);
 }
 
-void drive_drop(results *r) {
-  free(r->slice_cpu_ns);
-  r->slice_cpu_ns = NULL;
+/* Connecting is the first turn, and then each slice is one. */
+static void job_take_turns(void *arg, int fd) {
+  const job *j = arg;
+  run        r;
+  turns_wait(fd);
+  run_open(&r, j->o, j->server, j->out);
+  turns_end(fd);
+  while (r.slice < j->o->slices) {
+    turns_wait(fd);
+    run_slice(&r);
+    turns_end(fd);
+  }
+  job_end(j, &r);
+}
+
+static void job_work_alone(const job *j) {
+  run r;
+  run_open(&r, j->o, j->server, j->out);
+  while (r.slice < j->o->slices) run_slice(&r);
+  job_end(j, &r);
+}
+
+/* First, second, second, first ...: a machine that gets faster or slower meanwhile does so for both. */
+static void drive_in_turn(const options *o, job *jobs) {
+  turns turns[SERVERS_MAX];
+  for (size_t i = 0; i < o->server_count; i++) turns_start(&turns[i], job_take_turns, &jobs[i]);
+  for (size_t i = 0; i < o->server_count; i++) turns_give(&turns[i]);
+  for (size_t slice = 0; slice < o->slices; slice++)
+    for (size_t i = 0; i < o->server_count; i++)
+      turns_give(&turns[slice % 2 == 0 ? i : o->server_count - 1 - i]);
+  for (size_t i = 0; i < o->server_count; i++) turns_join(&turns[i]);
+}
+
+const results *drive(const options *o) {
+  job      jobs[SERVERS_MAX];
+  results *out = turns_memory(o->server_count * sizeof *out);
+  for (size_t i = 0; i < o->server_count; i++) {
+    out[i].slice_cpu_ns = turns_memory(o->slices * sizeof *out[i].slice_cpu_ns);
+    jobs[i] = (job){.o = o, .server = i, .out = &out[i]};
+  }
+  prctl(PR_SET_TIMERSLACK, 1UL); /* else a due time may be met 50 us late */
+  if (o->server_count == 1)
+    job_work_alone(&jobs[0]);
+  else
+    drive_in_turn(o, jobs);
+  return out;
 }

@@ -1,5 +1,6 @@
 #include "fail.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 void fail(const char *format, ...) {
   va_list args;
   va_start(args, format);
-  fputs("load: ", stderr);
+  fprintf(stderr, "%s: ", program_invocation_short_name);
   vfprintf(stderr, format, args);
   fputc('\n', stderr);
   va_end(args);

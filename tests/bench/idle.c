@@ -10,17 +10,14 @@
 #include "payload.h"
 #include "process.h"
 
-enum { BATCH = 64 };
-
-/* The last of each batch has an echo. Servers accept in order, so the batch is accepted then, and the server's backlog
- * never overflows; it makes 1 in 64 of the "fresh" connections one that has been used. */
+/* One in 64 of the "fresh" connections has had an echo. The last one has: all are accepted when this returns. */
 static int *open_all(const options *o, const payload *p) {
   int *fds = calloc(o->idle, sizeof *fds);
   if (fds == NULL) fail("out of memory");
   for (size_t i = 0; i < o->idle; i++) {
-    fds[i] = client_connect(&o->servers[0]);
-    if (i % BATCH == BATCH - 1 || i == o->idle - 1) client_round_trip(fds[i], p);
+    fds[i] = client_connect_calmly(&o->servers[0], p, i);
   }
+  client_round_trip(fds[o->idle - 1], p);
   return fds;
 }
 
@@ -30,6 +27,18 @@ static void print_memory(const char *when, process_memory m, process_memory befo
   printf(",\"%s_private_bytes\":%" PRId64 ",\"%s_resident_bytes\":%" PRId64, when, m.private_bytes, when,
          m.resident_bytes);
   printf(",\"%s_private_each\":%.0f,\"%s_resident_each\":%.0f", when, private_each, when, resident_each);
+}
+
+/* What a server does while nothing happens. It may still be at work for those before (freeing, growing tables): the
+ * silence begins when it has used no CPU time for a while, or else after 5 s. */
+static void print_still(const options *o) {
+  pid_t pid = o->pids[0];
+  process_cpu_calm(pid);
+  int64_t cpu_ns = process_cpu_ns(pid);
+  int64_t switches = process_switches(pid);
+  client_sleep(o->still_s);
+  printf(",\"still_s\":%.1f,\"still_cpu_ns\":%" PRId64 ",\"still_switches\":%" PRId64, o->still_s,
+         process_cpu_ns(pid) - cpu_ns, process_switches(pid) - switches);
 }
 
 static void hold_until_stdin_ends(void) {
@@ -47,6 +56,7 @@ static void measure(const options *o, const payload *p) {
          before.private_bytes);
   print_memory("fresh", fresh, before, o->idle);
   print_memory("used", used, before, o->idle);
+  if (o->still_s > 0) print_still(o);
   puts("}");
   fflush(stdout);
   hold_until_stdin_ends();

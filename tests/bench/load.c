@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "counter.h"
 #include "drive.h"
 #include "fail.h"
 #include "idle.h"
 #include "options.h"
+#include "process.h"
 
 /* 10,000 connections need more descriptors than the usual soft limit of 1024. */
 static void raise_descriptor_limit(void) {
@@ -62,16 +64,22 @@ static void print_results(const options *o, const results *all, size_t server) {
 }
 
 int main(int argc, char **argv) {
-  static results all[SERVERS_MAX]; /* the histograms are too large for a stack */
-  options        o;
+  options o;
   options_parse(&o, argc, argv);
   raise_descriptor_limit();
+  if (o.cpu) {
+    printf("%" PRId64 "\n", process_cpu_ns(o.pids[0]));
+    return 0;
+  }
   if (o.idle > 0) {
     idle_run(&o);
     return 0;
   }
-  drive(&o, all);
+  if (o.counter_s > 0) {
+    counter_run(&o);
+    return 0;
+  }
+  const results *all = drive(&o);
   for (size_t i = 0; i < o.server_count; i++) print_results(&o, all, i);
-  for (size_t i = 0; i < o.server_count; i++) drive_drop(&all[i]);
   return 0;
 }

@@ -23,8 +23,13 @@ static const char usage[] =
     "  --slices N        cut the window into N slices (1)\n"
     "  --rate R          R messages per second over all connections, evenly spaced (as fast as echoes "
     "return)\n"
+    "  --broadcast       to a server that sends what one connection sends to all: the first one sends\n"
+    "  --reconnect       each message has a connection of its own: connect, send, receive, close\n"
     "  --pid PID         the server: measure its CPU time and memory; once for each server, in their order\n"
     "  --idle N          instead: open N connections, print the server's memory, hold them until stdin ends\n"
+    "  --still S         with --idle: then S seconds of silence, and what the server does in them\n"
+    "  --counter S       instead: ask the server how much it has done (timers.lua), again after S seconds\n"
+    "  --cpu             instead: print the CPU time that the server (--pid) has used so far, in ns\n"
     "  --other-vms       use only connections that tests/bench/sleeper.lua serves from another VM than the "
     "first\n"
     "  --sleeper TEXT    implies --other-vms; the first connection keeps sending TEXT, which makes its VM "
@@ -94,6 +99,10 @@ static void option_set(options *o, const char *name, const char *text) {
     pid_add(o, (pid_t)number(name, text, 1, 1e9));
   else if (strcmp(name, "idle") == 0)
     o->idle = (size_t)number(name, text, 1, 60000);
+  else if (strcmp(name, "still") == 0)
+    o->still_s = number(name, text, 0, 3600);
+  else if (strcmp(name, "counter") == 0)
+    o->counter_s = number(name, text, 0.1, 3600);
   else if (strcmp(name, "sleeper") == 0)
     o->sleeper = text;
 }
@@ -111,6 +120,11 @@ void options_parse(options *o, int argc, char **argv) {
       {"idle", required_argument, NULL, 0},
       {"sleeper", required_argument, NULL, 0},
       {"slices", required_argument, NULL, 0},
+      {"still", required_argument, NULL, 0},
+      {"counter", required_argument, NULL, 0},
+      {"cpu", no_argument, NULL, 'c'},
+      {"broadcast", no_argument, NULL, 'b'},
+      {"reconnect", no_argument, NULL, 'r'},
       {"other-vms", no_argument, NULL, 'v'},
       {"help", no_argument, NULL, 'h'},
       {NULL, 0, NULL, 0},
@@ -128,13 +142,23 @@ void options_parse(options *o, int argc, char **argv) {
       option_set(o, names[index].name, optarg);
     else if (found == 'v')
       o->other_vms = true;
+    else if (found == 'c')
+      o->cpu = true;
+    else if (found == 'b')
+      o->broadcast = true;
+    else if (found == 'r')
+      o->reconnect = true;
     else if (found == 'h')
       exit(fputs(usage, stdout) < 0);
     else
       exit(2); /* getopt_long has said what is wrong */
   }
   if (o->sleeper != NULL) o->other_vms = true;
-  if (optind == argc) misused("the address of a server is needed");
+  if ((o->cpu || o->counter_s > 0) && o->pids[0] == 0) misused("--cpu and --counter need --pid");
+  if (optind == argc && !o->cpu) misused("the address of a server is needed");
   while (optind < argc) server_add(o, argv[optind++]);
-  if (o->server_count > 1 && (o->idle > 0 || o->other_vms)) misused("--idle and --other-vms take one server");
+  if (o->server_count > 1 && (o->idle > 0 || o->counter_s > 0 || o->other_vms))
+    misused("--idle, --counter and --other-vms take one server");
+  if ((o->broadcast || o->reconnect) && (o->rate > 0 || o->in_flight_max > 1))
+    misused("--broadcast and --reconnect have one message in flight, and no rate");
 }

@@ -22,6 +22,11 @@ typedef struct options {
   uint64_t           messages; /* 0: the window ends by time; else after so many messages */
   size_t             slices;   /* the window is cut into so many, and two servers take turns at them */
   double      rate; /* messages per second of all connections together; 0: as fast as the echoes come back */
+  bool        cpu;       /* only say what CPU time the server has used */
+  bool        broadcast; /* the first connection sends, every one receives */
+  bool        reconnect; /* each message has a connection of its own */
+  double      still_s;   /* with idle: measure for so long what the server does meanwhile */
+  double      counter_s; /* > 0: ask the server for its counter, and so much later again */
   size_t      idle; /* > 0: open so many connections, measure memory, hold them */
   bool        other_vms; /* use only connections that are on another VM than the first one */
   const char *sleeper;   /* what the first connection sends to make its VM sleep; NULL: it stays quiet */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-  LOOP_MESSAGES = 509
-}; /* prime: connections that start 17 messages apart meet only after 509 of them */
+/* Primes: connections that start 17 messages apart meet only after as many of them. Of large messages there are fewer,
+ * so that the load's time goes into the kernel and not into fetching megabytes of its own memory. */
+enum { LOOP_MESSAGES = 509, LOOP_MESSAGES_LARGE = 31, LARGE_BYTES = 16 * 1024 };
 
 /* xorshift64: bytes that do not repeat where an off-by-one would hide. */
 static uint64_t next_random(uint64_t *state) {
@@ -19,7 +19,8 @@ static uint64_t next_random(uint64_t *state) {
 }
 
 void payload_make(payload *p, size_t message_bytes, size_t in_flight_max) {
-  size_t messages = LOOP_MESSAGES > in_flight_max ? LOOP_MESSAGES : in_flight_max;
+  size_t messages = message_bytes < LARGE_BYTES ? LOOP_MESSAGES : LOOP_MESSAGES_LARGE;
+  if (messages < in_flight_max) messages = in_flight_max;
   size_t tail_bytes = in_flight_max * message_bytes;
   p->message_bytes = message_bytes;
   p->loop_bytes = messages * message_bytes;

@@ -16,6 +16,13 @@ typedef struct process_memory {
  * source   clock_getcpuclockid(3) */
 int64_t process_cpu_ns(pid_t pid);
 
+/* Waits until `pid` has used no CPU time for 300 ms, or for 5 s. */
+void process_cpu_calm(pid_t pid);
+
+/* How often the threads of `pid` have been switched to another, by waiting or by force; threads that ended are missing.
+ * source   proc_pid_status(5), of each task */
+int64_t process_switches(pid_t pid);
+
 /* The time that all processors together have not been idle since boot, by any process, the kernel, or (stolen) another
  * virtual machine.
  * units    ns, but counted in ticks of 10 ms and partly sampled: a few hundredths off over a second
