@@ -2,6 +2,8 @@
 # Installs what the build and the tests need and this machine lacks, from Debian's packages:
 #   sh third_party/install.sh             build and test on Linux
 #   sh third_party/install.sh --windows   also the cross build: mingw-w64, Wine, and sources of Lua and CMocka for it
+#   sh third_party/install.sh --peers     also what the bench compares Portico with: luv, cqueues, copas, Node.js, redis
+# The options may be combined.
 # Does nothing, offline, when all is there. Run as root, or with sudo at hand.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -14,12 +16,14 @@ lua_here=$sources/lua/debian/fetched-$lua_version
 cmocka_version=1.1.5-2.1
 cmocka_here=$sources/cmocka/debian/fetched-$cmocka_version
 
-windows=false
-case "$*" in
-  '') ;;
-  --windows) windows=true ;;
-  *) echo "usage: sh third_party/install.sh [--windows]" >&2; exit 2 ;;
-esac
+windows=false peers=false
+for option; do
+  case $option in
+    --windows) windows=true ;;
+    --peers) peers=true ;;
+    *) echo "usage: sh third_party/install.sh [--windows] [--peers]" >&2; exit 2 ;;
+  esac
+done
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
@@ -27,8 +31,23 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo env DEBIAN_FRONTEND=noninteractive "$@"; fi
 }
 
+# Debian starts a service as soon as it is installed, and at every boot. The bench wants the program redis-server only,
+# and a redis that somebody has installed before is none of our business.
+policy=/usr/sbin/policy-rc.d
+policy_ours=false
+services_hold() {
+  [ -e $policy ] && return # somebody else's: where there is one, it is to keep services from starting, as in Docker
+  printf '#!/bin/sh\nexit 101\n' >"$T/policy"
+  policy_ours=true
+  as_root install -m 755 "$T/policy" $policy
+}
+services_release() {
+  $policy_ours && as_root rm -f $policy
+  policy_ours=false
+}
+
 T=$(mktemp -d) || exit 1
-trap 'rm -rf "$T"' EXIT
+trap 'services_release; rm -rf "$T"' EXIT
 trap 'exit 1' HUP INT TERM
 
 # need PACKAGE PATH-OR-COMMAND...: the package is wanted unless each of these is there; a path may be a pattern.
@@ -53,12 +72,22 @@ need libcmocka-dev '/usr/include/cmocka.h' '/usr/lib/*/libcmocka.so'
 need liburing-dev '/usr/include/liburing.h'
 need lua-socket '/usr/lib/*/lua/5.4/socket/core.so'
 need lua-cjson '/usr/lib/*/lua/5.4/cjson.so'
+need valgrind valgrind callgrind_annotate
 if $windows; then
   need gcc-mingw-w64-x86-64 x86_64-w64-mingw32-gcc
   need mingw-w64-x86-64-dev '/usr/x86_64-w64-mingw32/include/windows.h'
   need wine64 '/usr/lib/wine/wine64'
   need wine wine
   [ -e $lua_here ] && [ -e $cmocka_here ] || need dpkg-dev dpkg-source
+fi
+if $peers; then
+  need lua-luv '/usr/lib/*/lua/5.4/luv.so'
+  need lua-cqueues '/usr/lib/*/lua/5.4/_cqueues.so'
+  need lua-copas /usr/share/lua/5.2/copas.lua   # Debian has it for Lua 5.1 and 5.2 only
+  need lua5.2 lua5.2
+  need nodejs node
+  need redis-tools redis-benchmark redis-cli
+  need redis-server redis-server
 fi
 
 if [ -n "$packages" ]; then
@@ -67,10 +96,13 @@ if [ -n "$packages" ]; then
   [ "$(id -u)" = 0 ] || command -v sudo >/dev/null || fail "run this as root: apt-get install$packages"
   echo "install.sh: installing$packages"
   as_root apt-get -q update >"$T/log" 2>&1   # one broken source of many is no reason to stop: the next line decides
+  case "$packages " in *' redis-server '*) services_hold ;; esac
   as_root apt-get -q install -y --no-install-recommends $packages >>"$T/log" 2>&1 || {
     tail -n 20 "$T/log" >&2
     fail "could not install$packages: mend what apt says above, then run me again"
   }
+  case "$packages " in *' redis-server '*) as_root update-rc.d redis-server disable >>"$T/log" 2>&1 ;; esac
+  services_release
 fi
 
 # fetch NAME VERSION FOLDER DIGESTS: gets a Debian source package, checks its files and unpacks it to FOLDER.
