@@ -10,7 +10,7 @@
 
 enum {
   STREAM_GATHER_BYTES = 256 * 1024, /* of one send: small enough to see progress */
-  STREAM_FETCH_MIN = 16 * 1024,     /* with less room a receive waits for its own completion */
+  STREAM_ROOM_MIN = 16 * 1024,      /* with less room left what has arrived is delivered before the next receive */
   STREAM_DIRECT_BYTES = 8 * 1024,   /* from here on a copy costs more than a system call of its own */
 };
 static const int64_t stream_linger_ns = OS_NS_PER_S; /* for the peer to read what was sent before the close */
@@ -29,7 +29,6 @@ typedef struct stream_targets {
   os_addr  to[];
 } stream_targets;
 
-static void stream_prepare(completion *c);
 static void stream_on_readable(completion *c);
 static void stream_on_sent(completion *c);
 static void stream_on_connected(completion *c);
@@ -141,7 +140,6 @@ static void stream_settle_sent(stream *s) {
 }
 
 static void stream_start_recv(stream *s) {
-  s->recv.prepare = stream_prepare;
   s->recv.run = stream_on_readable;
   int err = port_recv_ready(s->handle, &s->recv.op);
   if (err < 0) stream_break(s, err);
@@ -169,7 +167,25 @@ static void stream_settle(stream *s) {
   s->on->on_close(s, s->err);
 }
 
+void turn_deliver(turn *t) {
+  while (t->delivered < t->arrived) {
+    const arrival *a = &t->arrivals[t->delivered++];
+    if (a->stream->state == STREAM_OPEN) a->stream->on->on_data(a->stream, a->data, a->len);
+  }
+}
+
+/* Makes room for the next arrival. */
+static void turn_empty(turn *t) {
+  if (t->arrived == 0) return;
+  if (t->deliver != NULL) t->deliver(t);
+  else turn_deliver(t);
+  CHECK(t->delivered == t->arrived);
+  t->arrived = t->delivered = 0;
+  t->received_bytes = 0;
+}
+
 void turn_end(turn *t) {
+  turn_empty(t);
   while (t->dirty != NULL) {
     stream *s = t->dirty;
     t->dirty = s->next_dirty;
@@ -184,47 +200,37 @@ void turn_flush(turn *t) {
 
 /* ---- packets ---- */
 
-/* Fetches ahead of the run, beside what other streams have fetched. */
-static void stream_prepare(completion *c) {
-  stream *s = container_of(c, stream, recv);
-  turn   *t = s->turn;
-  size_t  room = sizeof t->fetched - t->fetched_bytes;
-  if (s->state == STREAM_CLOSED || c->err < 0 || room < STREAM_FETCH_MIN) return;
-  if (room > s->limits->recv_max) room = s->limits->recv_max;
-  s->fetched = port_take(s->handle, &c->op, t->fetched + t->fetched_bytes, room, &s->fetched_data);
-  s->has_fetched = true;
-  t->fetched_streams++;
-  if (s->fetched > 0) t->fetched_bytes += (size_t)s->fetched;
-}
-
-/* What was fetched ahead, or is fetched now; as port_take. */
-static int64_t stream_fetch(stream *s, completion *c, const void **out_data) {
-  turn *t = s->turn;
-  if (!s->has_fetched) {
-    if (s->state == STREAM_CLOSED || c->err < 0) return c->err;
-    return port_take(s->handle, &c->op, t->scratch, s->limits->recv_max, out_data);
+/* Receives behind what has arrived in this turn. result: as port_take */
+static int64_t stream_receive(stream *s) {
+  turn  *t = s->turn;
+  size_t room = sizeof t->received - t->received_bytes;
+  if (t->arrived == TURN_ARRIVALS || room < STREAM_ROOM_MIN) {
+    turn_empty(t);
+    if (s->state == STREAM_CLOSED) return PORTICO_EAGAIN; /* by somebody's handler */
+    room = sizeof t->received;
   }
-  s->has_fetched = false;
-  if (--t->fetched_streams == 0) t->fetched_bytes = 0;
-  *out_data = s->fetched_data;
-  return s->fetched;
+  if (room > s->limits->recv_max) room = s->limits->recv_max;
+  const void *data;
+  int64_t     n = port_take(s->handle, &s->recv.op, t->received + t->received_bytes, room, &data);
+  if (n <= 0 || s->state != STREAM_OPEN || s->on->on_data == NULL) return n;
+  t->arrivals[t->arrived++] = (arrival){.stream = s, .data = data, .len = (size_t)n};
+  if (data == t->received + t->received_bytes) t->received_bytes += (size_t)n; /* not the backend's own memory */
+  return n;
 }
 
 static void stream_on_readable(completion *c) {
   stream *s = container_of(c, stream, recv);
   s->receiving = false;
   stream_touch(s);
-  const void *data = NULL;
-  int64_t     n = stream_fetch(s, c, &data);
   if (s->state == STREAM_CLOSED) return;
-  if (n > 0) {
-    if (s->state == STREAM_OPEN && s->on->on_data != NULL) s->on->on_data(s, data, (size_t)n);
-  } else if (n == 0) {
-    s->ended = true;
-    if (s->state == STREAM_OPEN && s->on->on_end != NULL) s->on->on_end(s);
-  } else if (n != PORTICO_EAGAIN) {
+  int64_t n = c->err < 0 ? c->err : stream_receive(s);
+  if (n > 0 || n == PORTICO_EAGAIN) return;
+  if (n < 0) {
     stream_break(s, (int)n);
+    return;
   }
+  s->ended = true;
+  if (s->state == STREAM_OPEN && s->on->on_end != NULL) s->on->on_end(s);
 }
 
 static void stream_on_sent(completion *c) {

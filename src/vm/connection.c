@@ -19,18 +19,21 @@
 #include "vm/server.h"
 
 enum { CONNECTION_ID = 0, CONNECTION_RESOLVED_MAX = 8 };
+enum { ARRIVALS_HANDLER = 1 }; /* stack index in connection_run_arrivals: on_data of the last receiver */
 
 static const char connection_type[] = "portico.Connection";
 
-typedef struct connection {
+typedef struct connection connection;
+struct connection {
   vm       *vm;
   handlers *handlers;
   slot_id   id;
+  const void *object; /* address of its Lua object, which stays as long as it is in the table of objects */
   stream    stream; /* beside what each message touches, too */
   server   *from;   /* until it is opened: who accepted it */
   os_socket socket; /* until then */
   os_addr   peer, own;
-} connection;
+};
 
 static connection *connection_of(stream *s) {
   return container_of(s, connection, stream);
@@ -75,14 +78,45 @@ static void connection_on_open(stream *s) {
   connection_open(c);
 }
 
+/* Inside connection_run_arrivals: leaves by a jump when the handler raises an error. */
 static void connection_on_data(stream *s, const void *data, size_t len) {
   connection *c = connection_of(s);
-  if (!handlers_push(c->handlers, ON_DATA)) return;
+  vm         *v = c->vm;
+  lua_State  *L = v->L;
+  if (v->receiver == NULL || v->receiver->handlers != c->handlers) {
+    if (!handlers_push(c->handlers, ON_DATA)) return;
+    lua_replace(L, ARRIVALS_HANDLER);
+  }
+  v->receiver = c;
+  vm_enter(v, handlers_name(ON_DATA), c->handlers->where);
+  lua_pushvalue(L, ARRIVALS_HANDLER);
   connection_push(c);
-  int err = vm_push_bytes(c->vm, data, len);
-  if (err == 0) err = connection_call(c, ON_DATA, 2);
-  else lua_pop(c->vm->L, 2);
-  connection_check(c, err);
+  lua_pushlstring(L, data, len);
+  lua_call(L, 2, 0);
+  vm_leave(v);
+}
+
+/* Runs protected: (anything, the table of objects), so that both stacks have that table at VM_OBJECTS. */
+static int connection_run_arrivals(lua_State *L) {
+  turn_deliver(&vm_of(L)->turn);
+  return 0;
+}
+
+void connection_deliver(turn *t) {
+  vm        *v = container_of(t, vm, turn);
+  lua_State *L = v->L;
+  for (;;) {
+    lua_pushcfunction(L, connection_run_arrivals);
+    lua_pushnil(L);
+    lua_pushvalue(L, VM_OBJECTS);
+    int         status = lua_pcall(L, 2, 0, VM_TRACEBACK);
+    connection *c = v->receiver;
+    v->receiver = NULL;
+    if (status == LUA_OK) return;
+    vm_leave(v);
+    vm_log_error(v, handlers_name(ON_DATA), c->handlers->where);
+    connection_check(c, PORTICO_ESCRIPT);
+  }
 }
 
 static void connection_on_end(stream *s) {
@@ -147,6 +181,7 @@ static const stream_handlers connection_events = {
 static int connection_make_object(lua_State *L) {
   connection *c = lua_touserdata(L, 1);
   lua_createtable(L, 0, 1);
+  c->object = lua_topointer(L, -1);
   lua_pushinteger(L, (lua_Integer)c->id);
   lua_rawseti(L, -2, CONNECTION_ID);
   luaL_setmetatable(L, connection_type);
@@ -312,12 +347,14 @@ void connection_sweep(vm *v, bool abort) {
 
 /* ---- methods: from Lua to the stream ---- */
 
-/* The connection at index 1, or NULL if it is gone. Its id is left on the stack: taking it off would cost more. */
+/* The connection at index 1, or NULL if it is gone. Its id may be left on the stack: taking it off would cost more. */
 static connection *connection_check_arg(lua_State *L) {
+  vm *v = vm_of(L);
+  if (v->receiver != NULL && lua_topointer(L, 1) == v->receiver->object) return v->receiver; /* as nearly always */
   if (lua_type(L, 1) != LUA_TTABLE || lua_rawgeti(L, 1, CONNECTION_ID) != LUA_TNUMBER) {
     luaL_typeerror(L, 1, connection_type);
   }
-  return slots_find(&vm_of(L)->connections, (slot_id)lua_tointeger(L, -1));
+  return slots_find(&v->connections, (slot_id)lua_tointeger(L, -1));
 }
 
 static int connection_answer(lua_State *L, int err) {
@@ -332,7 +369,8 @@ static int connection_send(lua_State *L) {
   connection *c = connection_check_arg(L);
   if (last < 2) return luaL_error(L, "send: nothing to send (give it strings)");
   size_t      len;
-  const char *data = luaL_checklstring(L, 2, &len);
+  const char *data = lua_tolstring(L, 2, &len);
+  if (data == NULL) luaL_checkstring(L, 2); /* says what is wrong */
   for (int i = 3; i <= last; i++) luaL_checkstring(L, i); /* all or nothing */
   if (c == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
   int err = stream_send(&c->stream, data, len);
@@ -391,8 +429,8 @@ static void connection_push_address(lua_State *L, const os_addr *a) {
 
 static int connection_push_field(lua_State *L, connection_field field) {
   const connection *c = connection_check_arg(L);
-  if (field == FIELD_ID) return 1; /* that is what the check left */
-  if (c == NULL) lua_pushnil(L);
+  if (field == FIELD_ID) lua_rawgeti(L, 1, CONNECTION_ID);
+  else if (c == NULL) lua_pushnil(L);
   else if (field == FIELD_PENDING) lua_pushinteger(L, (lua_Integer)c->stream.out.bytes);
   else connection_push_address(L, field == FIELD_PEER ? &c->peer : &c->own);
   return 1;

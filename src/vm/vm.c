@@ -18,7 +18,6 @@
  * on memory that has left the caches. The cap collects first, see watchdog.c. */
 enum { VM_GC_PAUSE = 200, VM_GC_STEP_MULTIPLIER = 200 };
 
-enum { VM_RESERVE_BYTES = 2 * STREAM_RECV_MAX }; /* more than one received string takes */
 enum { VM_KEEP_BYTES = 256 * 1024 };             /* of freed small blocks, beside half of what is in use */
 
 /* ---- memory ---- */
@@ -34,15 +33,6 @@ static size_t vm_keep(const vm *v) {
 #endif
 }
 
-/* blocks_resize; one that must not fail gets the reserve, too. */
-static void *vm_resize(vm *v, void *block, size_t old_bytes, size_t new_bytes) {
-  void *moved = blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
-  if (moved != NULL || !v->memory.pushing) return moved;
-  free(v->memory.reserve);
-  v->memory.reserve = NULL;
-  return blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
-}
-
 /* Counts what the state holds. Above the soft cap the running call is ended with an ordinary error as soon as it is
  * back at an instruction; only far above it is memory refused, which Lua survives less well. */
 static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes) {
@@ -55,25 +45,15 @@ static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_by
   }
   size_t used = v->memory.used - held + new_bytes;
   if (new_bytes > held && used > v->memory.soft) {
-    if (used > v->memory.hard && !v->memory.pushing) return NULL;
+    if (used > v->memory.hard) return NULL;
     if (!v->memory.over) {
       v->memory.over = true;
       watch_raise(&v->watch);
     }
   }
-  void *moved = vm_resize(v, block, held, new_bytes);
+  void *moved = blocks_resize(&v->memory.blocks, block, held, new_bytes, vm_keep(v));
   if (moved != NULL) v->memory.used = used;
   return moved;
-}
-
-int vm_push_bytes(vm *v, const void *data, size_t len) {
-  CHECK(len <= STREAM_RECV_MAX);
-  if (v->memory.reserve == NULL) v->memory.reserve = malloc(VM_RESERVE_BYTES);
-  if (v->memory.reserve == NULL) return PORTICO_ENOMEM;
-  v->memory.pushing = true;
-  lua_pushlstring(v->L, data, len);
-  v->memory.pushing = false;
-  return 0;
 }
 
 /* ---- errors ---- */
@@ -105,14 +85,22 @@ char *vm_take_message(vm *v) {
 
 /* ---- the way in ---- */
 
-static int vm_enter(vm *v, int args, const char *what, const char *where) {
+void vm_enter(vm *v, const char *what, const char *where) {
   watch_enter(v->rt->watchdog, &v->watch, v->L, what, where);
+}
+
+void vm_leave(vm *v) {
+  if (!watch_leave(&v->watch, v->L) || !v->memory.over) return;
+  lua_gc(v->L, LUA_GCCOLLECT, 0); /* what the ended call held is garbage now */
+  blocks_drop(&v->memory.blocks);
+  v->memory.over = false;
+}
+
+/* result   0; ESCRIPT: the message is on the stack */
+static int vm_run(vm *v, int args, const char *what, const char *where) {
+  vm_enter(v, what, where);
   int status = lua_pcall(v->L, args, 0, VM_TRACEBACK);
-  if (watch_leave(&v->watch, v->L) && v->memory.over) {
-    lua_gc(v->L, LUA_GCCOLLECT, 0); /* what the ended call held is garbage now */
-    blocks_drop(&v->memory.blocks);
-    v->memory.over = false;
-  }
+  vm_leave(v);
   return status == LUA_OK ? 0 : PORTICO_ESCRIPT;
 }
 
@@ -121,12 +109,15 @@ void vm_block_enter(vm *v) {
   port_block_enter();
 }
 
-int vm_call(vm *v, int args, const char *what, const char *where) {
-  int err = vm_enter(v, args, what, where);
-  if (err == 0) return 0;
+void vm_log_error(vm *v, const char *what, const char *where) {
   const char *text = lua_tostring(v->L, -1);
   log_write(runtime_log(v->rt), PORTICO_LOG_ERROR, v->index, "%s of %s: %s", what, where, text != NULL ? text : "?");
   lua_pop(v->L, 1);
+}
+
+int vm_call(vm *v, int args, const char *what, const char *where) {
+  int err = vm_run(v, args, what, where);
+  if (err < 0) vm_log_error(v, what, where);
   return err;
 }
 
@@ -174,7 +165,7 @@ int vm_run_main(vm *v, const char *name, int argc, const char *const *argv) {
   lua_pushcfunction(v->L, vm_start_main);
   lua_insert(v->L, -2);
   lua_pushlightuserdata(v->L, &m);
-  int err = vm_enter(v, 2, "main chunk", name);
+  int err = vm_run(v, 2, "main chunk", name);
   turn_end(&v->turn);
   return err;
 }
@@ -221,6 +212,7 @@ int vm_open(runtime *rt, unsigned index, vm **out_vm) {
   v->memory.hard = v->memory.soft + v->memory.soft / 4;
   v->turn.port = rt->options.port;
   v->turn.key = &v->strand;
+  v->turn.deliver = connection_deliver;
   watch_init(&v->watch);
   strand_init(&v->strand, rt->options.port, vm_after_turn);
   int err = inbox_open(v);
@@ -234,7 +226,6 @@ void vm_close(vm *v) {
   CHECK(v->connections.count == 0 && v->timers.count == 0 && v->turn.dirty == NULL);
   if (v->L != NULL) lua_close(v->L);
   blocks_drop(&v->memory.blocks);
-  free(v->memory.reserve);
   handlers_free_all(v);
   inbox_close(v);
   slots_fini(&v->connections);
