@@ -13,7 +13,8 @@
 #include "net/chunks.h"
 #include "net/completion.h"
 
-typedef struct stream stream;
+typedef struct stream      stream;
+typedef struct stream_task stream_task;
 
 enum { STREAM_RECV_MAX = 64 * 1024 }; /* most bytes one on_data gets */
 
@@ -49,14 +50,19 @@ typedef struct turn turn;
 struct turn {
   port *port;
   void *key; /* of all packets: the strand */
-  void (*deliver)(turn *t); /* calls turn_deliver, as often as it takes; NULL: it cannot be left early, so once will do */
+  void (*deliver)(turn *t); /* calls turn_deliver until none is left; NULL: it cannot be left early, so once will do */
   arrival       arrivals[TURN_ARRIVALS]; /* [delivered..arrived) wait */
   unsigned      arrived, delivered;
   size_t        received_bytes; /* until all have been delivered */
   unsigned char received[STREAM_RECV_MAX];
   chunk_pool    pool;
+  stream_task  *spare_tasks; /* for reuse: few streams need one at the same time */
+  unsigned      spare_count;
   stream       *dirty, *dirty_last; /* to be settled at the end of the turn */
 };
+
+/* Frees what is kept for reuse; no stream is left. A zeroed turn with port and key is ready for streams. */
+void turn_fini(turn *t);
 
 /* Calls on_data for the arrivals that are left, each once. on_data may leave by a jump (a Lua error): the rest is left
  * for the next call. */
@@ -77,21 +83,17 @@ struct stream {
   const stream_limits   *limits;
   turn                  *turn;
   port_handle           *handle; /* NULL when CLOSED, and between two attempts to connect */
+  stream_task           *task;   /* an operation beside recv; NULL = none is started, as nearly always */
   stream                *next_dirty;
   chunks                 out;
   stream_state           state;
+  int                    err;       /* why it was closed */
   bool                   dirty;     /* in the turn's list */
   bool                   receiving; /* recv is started */
-  bool                   sending;    /* send is started */
   bool                   ended;      /* the peer has finished */
   bool                   fin_wanted; /* half-close ours after what is queued */
   bool                   fin_sent;
   bool                   choked; /* above send_high, and not yet below half of it */
-  int                    err;           /* why it was closed */
-  size_t                 sending_bytes; /* of out, given to the port */
-  struct stream_linger  *linger;
-  struct stream_targets *targets; /* addresses still to be tried */
-  completion             send;
 };
 
 /* Makes a stream in memory of the caller's, in state CONNECTING. */

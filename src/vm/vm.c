@@ -230,7 +230,7 @@ void vm_close(vm *v) {
   inbox_close(v);
   slots_fini(&v->connections);
   slots_fini(&v->timers);
-  chunk_pool_fini(&v->turn.pool);
+  turn_fini(&v->turn);
   strand_fini(&v->strand);
   free(v);
 }

@@ -288,7 +288,7 @@ static int drop_stream(void **state) {
   bool good = stats.pending == 0 && stats.queued == 0 && f->seen.closes == 1 && f->seen.after_close == 0;
   if (port_close(f->port, NULL, NULL) != 0) good = false;
   port_unref(f->port);
-  chunk_pool_fini(&f->turn.pool);
+  turn_fini(&f->turn);
   if (f->there != OS_SOCKET_NONE) os_socket_close(f->there);
   if (f->dead != OS_SOCKET_NONE) os_socket_close(f->dead);
   os_sockets_fini();
