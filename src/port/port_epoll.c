@@ -87,8 +87,8 @@ typedef struct epoll_line {
 enum {
   INPUT_READY = 1,   /* an edge came since the kernel last said "nothing there" */
   INPUT_ENDED = 2,   /* the peer's end, a reset or an error was announced: reading will tell, without another edge */
-  INPUT_AWAITED = 4, /* a recv_ready waits */
-  INPUT_LINED = 8,   /* ops wait in recvs; changed under lock */
+  INPUT_AWAITED = 4, /* a recv_ready waits: awaiting */
+  INPUT_LINED = 8,   /* ops wait in line: recvs; changed under lock */
 };
 
 struct epoll_handle {
@@ -102,12 +102,14 @@ struct epoll_handle {
   bool       connected;
   bool       shut; /* our sending side */
   bool       closing;
-  epoll_line recvs;
+  union {
+    epoll_line recvs;    /* while INPUT_LINED */
+    epoll_op  *awaiting; /* while INPUT_AWAITED: of whoever starts the recv_ready, then of whoever clears that bit */
+  };
   union {
     epoll_line    sends;
     epoll_handle *next_dead; /* when closed; under the port's lock */
   };
-  epoll_op *awaiting; /* the recv_ready: of whoever starts it, then of whoever clears INPUT_AWAITED */
 };
 
 typedef struct epoll_port {
@@ -176,6 +178,16 @@ static void line_remove(epoll_line *l, epoll_op *op) {
 static epoll_line *epoll_line_of(epoll_handle *h, const epoll_op *op) {
   bool sends = op->kind == EPOLL_CONNECT || op->kind == EPOLL_SEND || op->kind == EPOLL_SEND_TO;
   return sends ? &h->sends : &h->recvs;
+}
+
+static bool epoll_line_empty(const epoll_handle *h, const epoll_line *l) {
+  return l == &h->recvs ? (input_get(h) & INPUT_LINED) == 0 : l->last == NULL;
+}
+
+static void epoll_line_append(epoll_handle *h, epoll_line *l, epoll_op *op) {
+  if (epoll_line_empty(h, l)) l->last = NULL;
+  line_append(l, op);
+  if (l == &h->recvs) input_set(h, INPUT_LINED);
 }
 
 static void epoll_op_init(epoll_op *op, epoll_handle *h, epoll_kind kind) {
@@ -352,7 +364,7 @@ static void epoll_ready_give(epoll_handle *h, const epoll_line *l) {
 
 /* Tries the ops of a line in order while the kernel may have something for it. */
 static void epoll_line_progress(epoll_handle *h, epoll_line *l, packet_list *out) {
-  while (l->last != NULL && epoll_ready_take(h, l)) {
+  while (!epoll_line_empty(h, l) && epoll_ready_take(h, l)) {
     epoll_op *op = line_first(l);
     int64_t   result = epoll_try(h, op);
     if (result == PORTICO_EAGAIN) continue; /* unless an edge came meanwhile that was all */
@@ -376,9 +388,8 @@ static int epoll_start(epoll_handle *h, epoll_op *op) {
   packet_list ended = {0};
   port_queue_started(q);
   atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
-  line_append(l, op);
-  if (l == &h->recvs) input_set(h, INPUT_LINED); /* before the look: an edge after it needs the lock */
-  epoll_line_progress(h, l, &ended);
+  epoll_line_append(h, l, op);
+  epoll_line_progress(h, l, &ended); /* an edge after its look finds the op in line, and needs the lock */
   os_mutex_unlock(&h->lock);
   if (ended.count > 0) port_queue_complete(q, &ended);
   return 0;
@@ -581,7 +592,7 @@ static int epoll_attach(port *p, port_handle *base) {
 
 static int epoll_cancel_line(epoll_handle *h, epoll_line *l, packet_list *out) {
   int n = 0;
-  for (; l->last != NULL; n++) {
+  for (; !epoll_line_empty(h, l); n++) {
     epoll_op *op = line_first(l);
     epoll_op_end(h, op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
   }
@@ -671,6 +682,7 @@ static int epoll_recv(port_handle *base, port_op *base_op, const port_buf *bufs,
   epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, true);
   if (err < 0) return err;
+  if ((input_get(h) & INPUT_AWAITED) != 0) return epoll_leave(h, PORTICO_EINVAL);
   epoll_op_init(op, h, EPOLL_RECV);
   epoll_op_use(op, bufs, count, NULL);
   input_set(h, INPUT_READY); /* the last take may have left something: one try tells */
