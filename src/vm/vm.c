@@ -14,9 +14,10 @@
 #include "vm/timer.h"
 
 /* Incremental, since the generational mode has bugs in 5.4.4. A cycle begins when the heap has grown to PAUSE % of what
- * was left by the last. With less, the same libraries would be marked again and again; with more, each new string lands
- * on memory that has left the caches. The cap collects first, see watchdog.c. */
-enum { VM_GC_PAUSE = 200, VM_GC_STEP_MULTIPLIER = 200 };
+ * was left by the last: so much garbage there may be. A small heap may have more, since it is small all the same, and
+ * else the libraries would be marked again every few hundred messages. The cap collects first, see watchdog.c. */
+enum { VM_GC_PAUSE = 200, VM_GC_PAUSE_SMALL = 400, VM_GC_STEP_MULTIPLIER = 200 };
+enum { VM_SMALL_BYTES = 256 * 1024, VM_LARGE_BYTES = 512 * 1024 }; /* below, above; in between it stays */
 
 enum { VM_KEEP_BYTES = 256 * 1024 };             /* of freed small blocks, beside half of what is in use */
 
@@ -33,27 +34,34 @@ static size_t vm_keep(const vm *v) {
 #endif
 }
 
-/* Counts what the state holds. Above the soft cap the running call is ended with an ordinary error as soon as it is
- * back at an instruction; only far above it is memory refused, which Lua survives less well. */
+/* Above the soft cap the running call is ended with an ordinary error as soon as it is back at an instruction; only far
+ * above it is memory refused, which Lua survives less well.
+ * result   false: refused */
+static bool vm_exceed(vm *v, size_t used) {
+  if (used > v->memory.hard) return false;
+  if (!v->memory.over) {
+    v->memory.over = true;
+    watch_raise(&v->watch);
+  }
+  return true;
+}
+
+/* The allocator of the state: counts what it holds. */
 static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes) {
-  vm     *v = arg;
-  size_t  held = block != NULL ? old_bytes : 0; /* old_bytes is a type tag for new blocks */
+  vm *v = arg;
   if (new_bytes == 0) {
-    v->memory.used -= held;
-    blocks_free(&v->memory.blocks, block, held, vm_keep(v));
+    if (block == NULL) return NULL;
+    v->memory.used -= old_bytes;
+    blocks_free(&v->memory.blocks, block, old_bytes, vm_keep(v));
     return NULL;
   }
+  size_t held = block != NULL ? old_bytes : 0; /* old_bytes is a type tag for new blocks */
   size_t used = v->memory.used - held + new_bytes;
-  if (new_bytes > held && used > v->memory.soft) {
-    if (used > v->memory.hard) return NULL;
-    if (!v->memory.over) {
-      v->memory.over = true;
-      watch_raise(&v->watch);
-    }
-  }
-  void *moved = blocks_resize(&v->memory.blocks, block, held, new_bytes, vm_keep(v));
-  if (moved != NULL) v->memory.used = used;
-  return moved;
+  if (used > v->memory.soft && new_bytes > held && !vm_exceed(v, used)) return NULL;
+  void *made = block == NULL ? blocks_new(&v->memory.blocks, new_bytes)
+                             : blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
+  if (made != NULL) v->memory.used = used;
+  return made;
 }
 
 /* ---- errors ---- */
@@ -176,8 +184,17 @@ vm *vm_of(lua_State *L) {
   return *(vm **)lua_getextraspace(L);
 }
 
+static void vm_tune_collector(vm *v) {
+  size_t used = v->memory.used;
+  if (v->memory.small ? used <= VM_LARGE_BYTES : used >= VM_SMALL_BYTES) return;
+  v->memory.small = !v->memory.small;
+  lua_gc(v->L, LUA_GCSETPAUSE, v->memory.small ? VM_GC_PAUSE_SMALL : VM_GC_PAUSE);
+}
+
 static void vm_after_turn(strand *s) {
-  turn_end(&container_of(s, vm, strand)->turn);
+  vm *v = container_of(s, vm, strand);
+  turn_end(&v->turn);
+  vm_tune_collector(v);
 }
 
 /* Runs protected: fills an empty state. */

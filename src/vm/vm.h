@@ -22,6 +22,7 @@ typedef struct handlers handlers;
 typedef struct vm_memory {
   size_t used, soft, hard; /* above soft the handler is ended with an error, above hard there is nothing */
   blocks blocks;           /* freed ones, for reuse; not counted in used */
+  bool   small;            /* the collector may let more garbage pile up, see vm.c */
   bool   over;             /* soft was passed: errors are raised until the call is out */
 } vm_memory;
 
