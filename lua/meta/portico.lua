@@ -68,8 +68,8 @@ function Listener:close() end
 ---@class portico.Connection
 ---@field id integer unique in this run of the program
 ---@field peer string address of the other end, such as "tcp://127.0.0.1:4000"; known from on_open on
----@field local string address of this end; `local` is a keyword, so write conn["local"], or conn.own
----@field own string the same as conn["local"]
+---@field local string? address of this end, nil in on_close; `local` is a keyword, so write conn["local"], or conn.own
+---@field own string? the same as conn["local"]; nil in on_close
 ---@field data any yours; nil at first
 ---@field pending integer bytes that are queued and have not left
 ---@field [string] any all other fields are yours, too

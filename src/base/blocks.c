@@ -14,7 +14,9 @@ static size_t blocks_room(size_t list) {
   return list * 16 + 8;
 }
 
-static void *blocks_take(blocks *b, size_t list) {
+void *blocks_new(blocks *b, size_t bytes) {
+  size_t list = blocks_list(bytes);
+  if (list >= BLOCKS_SIZES) return malloc(bytes);
   free_block *k = b->free[list];
   if (k == NULL) return malloc(blocks_room(list));
   b->free[list] = k->next;
@@ -24,7 +26,7 @@ static void *blocks_take(blocks *b, size_t list) {
 
 void blocks_free(blocks *b, void *old, size_t old_bytes, size_t keep) {
   size_t list = blocks_list(old_bytes);
-  if (old == NULL || list >= BLOCKS_SIZES || b->kept >= keep) {
+  if (list >= BLOCKS_SIZES || b->kept >= keep) {
     free(old);
     return;
   }
@@ -37,11 +39,10 @@ void blocks_free(blocks *b, void *old, size_t old_bytes, size_t keep) {
 void *blocks_resize(blocks *b, void *old, size_t old_bytes, size_t new_bytes, size_t keep) {
   size_t from = blocks_list(old_bytes);
   size_t to = blocks_list(new_bytes);
-  if (old != NULL && from >= BLOCKS_SIZES && to >= BLOCKS_SIZES) return realloc(old, new_bytes);
-  if (old != NULL && from == to) return old;
-  void *made = to < BLOCKS_SIZES ? blocks_take(b, to) : malloc(new_bytes);
-  if (made == NULL && old != NULL && new_bytes <= old_bytes) return old; /* it has the room, and more */
-  if (made == NULL || old == NULL) return made;
+  if (from >= BLOCKS_SIZES && to >= BLOCKS_SIZES) return realloc(old, new_bytes);
+  if (from == to) return old;
+  void *made = blocks_new(b, new_bytes);
+  if (made == NULL) return new_bytes <= old_bytes ? old : NULL; /* it has the room, and more */
   memcpy(made, old, old_bytes < new_bytes ? old_bytes : new_bytes);
   blocks_free(b, old, old_bytes, keep);
   return made;

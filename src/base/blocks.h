@@ -16,12 +16,15 @@ typedef struct blocks {
   size_t kept; /* bytes in the lists */
 } blocks;
 
-/* As realloc, with the old size known: a NULL block is new, new_bytes > 0. With `keep` bytes or more in the lists what
+/* As malloc. */
+void *blocks_new(blocks *b, size_t bytes);
+
+/* As realloc, with the old size known and new_bytes > 0. With `keep` bytes or more in the lists what
  * is given back goes to the system.
  * result   NULL if there is no memory (nothing changed); never when a block gets smaller */
 void *blocks_resize(blocks *b, void *old, size_t old_bytes, size_t new_bytes, size_t keep);
 
-/* Gives back a block of that size; NULL is fine. */
+/* Gives back a block of that size. */
 void blocks_free(blocks *b, void *old, size_t old_bytes, size_t keep);
 
 /* Gives all that is kept back to the system. */

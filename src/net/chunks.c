@@ -79,14 +79,22 @@ unsigned chunks_gather(const chunks *c, port_buf *out_bufs, unsigned max_bufs, s
 void chunks_drop(chunks *c, chunk_pool *pool, size_t n) {
   CHECK(n <= c->bytes);
   c->bytes -= n;
-  while (n > 0) {
+  if (c->bytes == 0) {
+    while (c->first != NULL) {
+      chunk *k = c->first;
+      c->first = k->next;
+      chunk_give_back(pool, k);
+    }
+    c->last = NULL;
+    return;
+  }
+  while (n > 0) { /* at least one chunk stays */
     chunk *k = c->first;
     size_t part = k->end - k->begin < n ? k->end - k->begin : n;
     k->begin += part;
     n -= part;
     if (k->begin < k->end) return;
     c->first = k->next;
-    if (c->first == NULL) c->last = NULL;
     chunk_give_back(pool, k);
   }
 }

@@ -8,9 +8,6 @@ typedef struct completion completion;
 struct completion {
   port_op     op;   /* first: a packet's op is its completion */
   completion *next; /* in a strand's mailbox */
-  /* Of several that ended together each is prepared before the first is run: for work in the kernel, which leaves the
-   * caches of the processor to others. Optional (NULL), at most once before run, on the same strand. */
-  void (*prepare)(completion *c);
   void (*run)(completion *c); /* set before the start; no lock is held during the call */
   uint32_t bytes; /* of the packet */
   int      err;   /* of the packet */

@@ -10,16 +10,10 @@
 
 enum {
   STREAM_GATHER_BYTES = 256 * 1024, /* of one send: small enough to see progress */
-  STREAM_FETCH_MIN = 16 * 1024,     /* with less room a receive waits for its own completion */
+  STREAM_ROOM_MIN = 16 * 1024,      /* with less room left what has arrived is delivered before the next receive */
   STREAM_DIRECT_BYTES = 8 * 1024,   /* from here on a copy costs more than a system call of its own */
 };
 static const int64_t stream_linger_ns = OS_NS_PER_S; /* for the peer to read what was sent before the close */
-
-/* Waits for the peer's end after a close. Freed by its packet. */
-typedef struct stream_linger {
-  completion timer;
-  stream    *stream;
-} stream_linger;
 
 /* Where stream_connect may still go. */
 typedef struct stream_targets {
@@ -29,11 +23,77 @@ typedef struct stream_targets {
   os_addr  to[];
 } stream_targets;
 
-static void stream_prepare(completion *c);
+typedef enum task_kind {
+  TASK_CONNECT,
+  TASK_SEND,
+  TASK_LINGER, /* waits for the peer's end after a close */
+} task_kind;
+
+/* What a stream does beside receiving, one at a time. Given back by its packet. */
+struct stream_task {
+  completion c; /* first */
+  stream    *stream;
+  task_kind  kind;
+  union {
+    size_t          bytes;   /* TASK_SEND: of out, given to the port */
+    stream_targets *targets; /* TASK_CONNECT: the addresses, freed with the task */
+    stream_task    *next;    /* among the spare ones */
+  };
+};
+
+enum { TURN_SPARE_TASKS = 64 };
+
 static void stream_on_readable(completion *c);
 static void stream_on_sent(completion *c);
 static void stream_on_connected(completion *c);
 static void stream_connect_next(stream *s, int err);
+
+/* ---- tasks ---- */
+
+/* NULL if there is no memory. */
+static stream_task *stream_begin_task(stream *s, task_kind kind, void (*run)(completion *c)) {
+  turn        *t = s->turn;
+  stream_task *task = t->spare_tasks;
+  if (task != NULL) {
+    t->spare_tasks = task->next;
+    t->spare_count--;
+  } else {
+    task = calloc(1, sizeof *task);
+    if (task == NULL) return NULL;
+  }
+  CHECK(s->task == NULL);
+  task->c.run = run;
+  task->stream = s;
+  task->kind = kind;
+  s->task = task;
+  return task;
+}
+
+/* Its packet has come, or none will. */
+static void stream_end_task(stream *s) {
+  turn        *t = s->turn;
+  stream_task *task = s->task;
+  s->task = NULL;
+  if (task->kind == TASK_CONNECT) free(task->targets);
+  if (t->spare_count == TURN_SPARE_TASKS) {
+    free(task);
+    return;
+  }
+  task->next = t->spare_tasks;
+  t->spare_tasks = task;
+  t->spare_count++;
+}
+
+void turn_fini(turn *t) {
+  while (t->spare_tasks != NULL) {
+    stream_task *task = t->spare_tasks;
+    t->spare_tasks = task->next;
+    free(task);
+  }
+  chunk_pool_fini(&t->pool);
+}
+
+/* ---- life ---- */
 
 void stream_init(stream *s, turn *t, const stream_handlers *on, const stream_limits *limits) {
   *s = (stream){.on = on, .limits = limits, .turn = t, .state = STREAM_CONNECTING};
@@ -54,7 +114,7 @@ static void stream_shut(stream *s, bool abort) {
   s->state = STREAM_CLOSED;
   if (s->handle != NULL) (abort ? port_handle_abort : port_handle_close)(s->handle);
   s->handle = NULL;
-  if (s->linger != NULL) port_cancel(&s->linger->timer.op);
+  if (s->task != NULL && s->task->kind == TASK_LINGER) port_cancel(&s->task->c.op);
   stream_touch(s);
 }
 
@@ -66,38 +126,39 @@ static void stream_break(stream *s, int err) {
 }
 
 static void stream_on_linger(completion *c) {
-  stream_linger *l = (stream_linger *)c;
-  stream        *s = l->stream;
-  free(l);
-  s->linger = NULL;
+  stream *s = ((stream_task *)c)->stream;
+  stream_end_task(s);
   if (s->state != STREAM_CLOSED) stream_shut(s, false);
   stream_touch(s);
 }
 
 /* Everything is sent, the peer may still read it: closing right away could turn unread input into a reset. */
 static void stream_start_linger(stream *s) {
-  stream_linger *l = calloc(1, sizeof *l);
-  int            err = PORTICO_ENOMEM;
-  if (l != NULL) {
-    l->timer.run = stream_on_linger;
-    l->stream = s;
-    err = port_timer(s->turn->port, &l->timer.op, s->turn->key, os_clock_now() + stream_linger_ns);
-  }
-  if (err == 0) {
-    s->linger = l;
-  } else {
-    free(l);
-    stream_shut(s, false);
-  }
+  stream_task *task = stream_begin_task(s, TASK_LINGER, stream_on_linger);
+  int          err = PORTICO_ENOMEM;
+  if (task != NULL) err = port_timer(s->turn->port, &task->c.op, s->turn->key, os_clock_now() + stream_linger_ns);
+  if (err == 0) return;
+  if (task != NULL) stream_end_task(s);
+  stream_shut(s, false);
 }
 
 static bool stream_connected(const stream *s) {
   return s->state == STREAM_OPEN || s->state == STREAM_CLOSING;
 }
 
+/* Hands what the kernel does not take now to the port. */
+static int stream_start_send(stream *s, const port_buf *bufs, unsigned count, size_t bytes) {
+  stream_task *task = stream_begin_task(s, TASK_SEND, stream_on_sent);
+  if (task == NULL) return PORTICO_ENOMEM;
+  task->bytes = bytes;
+  int err = port_send(s->handle, &task->c.op, bufs, count);
+  if (err < 0) stream_end_task(s);
+  return err;
+}
+
 /* Hands what waits to the port, if it may be sent now: at once what the kernel takes, the rest as an operation. */
 static void stream_flush(stream *s) {
-  if (!stream_connected(s) || s->sending || s->out.bytes == 0) return;
+  if (s->out.bytes == 0 || s->task != NULL || !stream_connected(s)) return;
   port_buf bufs[PORT_BUFS_MAX];
   size_t   bytes;
   unsigned count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
@@ -107,27 +168,24 @@ static void stream_flush(stream *s) {
     if (s->out.bytes == 0) return;
     count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
   }
-  s->send.run = stream_on_sent;
-  int err = sent < 0 && sent != PORTICO_EAGAIN ? (int)sent : port_send(s->handle, &s->send.op, bufs, count);
-  if (err < 0) {
-    stream_break(s, err);
-    return;
-  }
-  s->sending = true;
-  s->sending_bytes = bytes;
+  int err = sent < 0 && sent != PORTICO_EAGAIN ? (int)sent : stream_start_send(s, bufs, count, bytes);
+  if (err < 0) stream_break(s, err);
 }
 
 /* All went out within the turn although the mark was passed: tell so by a packet of its own, so that a script that
  * answers on_drain with more cannot keep the strand for itself. */
 static void stream_announce_drained(stream *s) {
-  s->send.run = stream_on_sent;
-  s->sending_bytes = 0;
-  s->sending = port_post(s->turn->port, s->turn->key, &s->send.op, 0) == 0;
-  if (s->sending) return;
+  stream_task *task = stream_begin_task(s, TASK_SEND, stream_on_sent);
+  if (task != NULL) {
+    task->bytes = 0;
+    if (port_post(s->turn->port, s->turn->key, &task->c.op, 0) == 0) return;
+    stream_end_task(s);
+  }
   s->choked = false;
   if (s->on->on_drain != NULL) s->on->on_drain(s);
 }
 
+/* Nothing waits to be sent: what was to come after it comes now. */
 static void stream_settle_sent(stream *s) {
   if (s->fin_wanted && !s->fin_sent) {
     s->fin_sent = true;
@@ -136,12 +194,11 @@ static void stream_settle_sent(stream *s) {
   }
   if (s->state == STREAM_CLOSED) return;
   if (s->ended && s->fin_sent) stream_shut(s, false);
-  else if (s->state == STREAM_CLOSING && s->linger == NULL) stream_start_linger(s);
+  else if (s->state == STREAM_CLOSING) stream_start_linger(s);
   else if (s->choked) stream_announce_drained(s);
 }
 
 static void stream_start_recv(stream *s) {
-  s->recv.prepare = stream_prepare;
   s->recv.run = stream_on_readable;
   int err = port_recv_ready(s->handle, &s->recv.op);
   if (err < 0) stream_break(s, err);
@@ -150,26 +207,43 @@ static void stream_start_recv(stream *s) {
 
 /* Receives on, unless there is a reason not to. */
 static void stream_resume_recv(stream *s) {
-  bool discard = s->linger != NULL; /* to see the peer's end */
+  if (s->receiving || s->ended || !stream_connected(s)) return;
   bool paused = s->choked && s->limits->recv_pause;
-  bool wanted = !s->ended && (s->state == STREAM_OPEN ? !paused : discard);
-  if (stream_connected(s) && wanted && !s->receiving) stream_start_recv(s);
+  bool lingers = s->task != NULL && s->task->kind == TASK_LINGER; /* to see the peer's end */
+  if (s->state == STREAM_OPEN ? !paused : lingers) stream_start_recv(s);
 }
 
 /* Does what the turn asked for. */
 static void stream_settle(stream *s) {
   stream_resume_recv(s); /* first: Wine tells of a reset, the answer to what we send, only to a receive that waits */
   stream_flush(s);
-  if (stream_connected(s) && !s->sending && s->out.bytes == 0) stream_settle_sent(s);
+  if (s->state == STREAM_OPEN && !s->fin_wanted && !s->choked) return; /* nearly always */
+  if (stream_connected(s) && s->task == NULL && s->out.bytes == 0) stream_settle_sent(s);
   stream_resume_recv(s); /* again: it may have begun to linger */
-  if (s->state != STREAM_CLOSED || s->receiving || s->sending || s->linger != NULL || s->dirty) return;
+  if (s->state != STREAM_CLOSED || s->receiving || s->task != NULL || s->dirty) return;
   chunks_drop(&s->out, &s->turn->pool, s->out.bytes);
-  free(s->targets);
-  s->targets = NULL;
   s->on->on_close(s, s->err);
 }
 
+void turn_deliver(turn *t) {
+  while (t->delivered < t->arrived) {
+    const arrival *a = &t->arrivals[t->delivered++];
+    if (a->stream->state == STREAM_OPEN) a->stream->on->on_data(a->stream, a->data, a->len);
+  }
+}
+
+/* Makes room for the next arrival. */
+static void turn_empty(turn *t) {
+  if (t->arrived == 0) return;
+  if (t->deliver != NULL) t->deliver(t);
+  else turn_deliver(t);
+  CHECK(t->delivered == t->arrived);
+  t->arrived = t->delivered = 0;
+  t->received_bytes = 0;
+}
+
 void turn_end(turn *t) {
+  turn_empty(t);
   while (t->dirty != NULL) {
     stream *s = t->dirty;
     t->dirty = s->next_dirty;
@@ -185,59 +259,52 @@ void turn_flush(turn *t) {
 
 /* ---- packets ---- */
 
-/* Fetches ahead of the run, beside what other streams have fetched. */
-static void stream_prepare(completion *c) {
-  stream *s = container_of(c, stream, recv);
-  turn   *t = s->turn;
-  size_t  room = sizeof t->fetched - t->fetched_bytes;
-  if (s->state == STREAM_CLOSED || c->err < 0 || room < STREAM_FETCH_MIN) return;
-  if (room > s->limits->recv_max) room = s->limits->recv_max;
-  s->fetched = port_take(s->handle, &c->op, t->fetched + t->fetched_bytes, room, &s->fetched_data);
-  s->has_fetched = true;
-  t->fetched_streams++;
-  if (s->fetched > 0) t->fetched_bytes += (size_t)s->fetched;
-}
-
-/* What was fetched ahead, or is fetched now; as port_take. */
-static int64_t stream_fetch(stream *s, completion *c, const void **out_data) {
-  turn *t = s->turn;
-  if (!s->has_fetched) {
-    if (s->state == STREAM_CLOSED || c->err < 0) return c->err;
-    return port_take(s->handle, &c->op, t->scratch, s->limits->recv_max, out_data);
+/* Receives behind what has arrived in this turn. result: as port_take */
+static int64_t stream_receive(stream *s) {
+  turn  *t = s->turn;
+  size_t room = sizeof t->received - t->received_bytes;
+  if (t->arrived == TURN_ARRIVALS || room < STREAM_ROOM_MIN) {
+    turn_empty(t);
+    if (s->state == STREAM_CLOSED) return PORTICO_EAGAIN; /* by somebody's handler */
+    room = sizeof t->received;
   }
-  s->has_fetched = false;
-  if (--t->fetched_streams == 0) t->fetched_bytes = 0;
-  *out_data = s->fetched_data;
-  return s->fetched;
+  if (room > s->limits->recv_max) room = s->limits->recv_max;
+  const void *data;
+  int64_t     n = port_take(s->handle, &s->recv.op, t->received + t->received_bytes, room, &data);
+  if (n <= 0 || s->state != STREAM_OPEN || s->on->on_data == NULL) return n;
+  t->arrivals[t->arrived++] = (arrival){.stream = s, .data = data, .len = (size_t)n};
+  if (data == t->received + t->received_bytes) t->received_bytes += (size_t)n; /* not the backend's own memory */
+  return n;
 }
 
 static void stream_on_readable(completion *c) {
   stream *s = container_of(c, stream, recv);
   s->receiving = false;
   stream_touch(s);
-  const void *data = NULL;
-  int64_t     n = stream_fetch(s, c, &data);
   if (s->state == STREAM_CLOSED) return;
-  if (n > 0) {
-    if (s->state == STREAM_OPEN && s->on->on_data != NULL) s->on->on_data(s, data, (size_t)n);
-  } else if (n == 0) {
-    s->ended = true;
-    if (s->state == STREAM_OPEN && s->on->on_end != NULL) s->on->on_end(s);
-  } else if (n != PORTICO_EAGAIN) {
+  int64_t n = c->err < 0 ? c->err : stream_receive(s);
+  if (n > 0 || n == PORTICO_EAGAIN) return;
+  if (n < 0) {
     stream_break(s, (int)n);
+    return;
   }
+  s->ended = true;
+  if (s->state == STREAM_OPEN && s->on->on_end != NULL) s->on->on_end(s);
 }
 
 static void stream_on_sent(completion *c) {
-  stream *s = container_of(c, stream, send);
-  s->sending = false;
+  stream_task *task = (stream_task *)c;
+  stream      *s = task->stream;
+  size_t       bytes = task->bytes;
+  int          err = c->err;
+  stream_end_task(s);
   stream_touch(s);
   if (s->state == STREAM_CLOSED) return;
-  if (c->err < 0) {
-    stream_break(s, c->err);
+  if (err < 0) {
+    stream_break(s, err);
     return;
   }
-  chunks_drop(&s->out, &s->turn->pool, s->sending_bytes);
+  chunks_drop(&s->out, &s->turn->pool, bytes);
   if (!s->choked || s->out.bytes > s->limits->send_high / 2) return;
   s->choked = false;
   if (s->state == STREAM_OPEN && s->on->on_drain != NULL) s->on->on_drain(s);
@@ -267,14 +334,14 @@ int stream_open(stream *s, os_socket socket) {
 }
 
 static int stream_start_connect(stream *s, const os_addr *to) {
-  os_socket socket;
-  int       err = os_socket_open(OS_TCP, to, &socket);
+  const stream_targets *t = s->task->targets;
+  os_socket             socket;
+  int                   err = os_socket_open(OS_TCP, to, &socket);
   if (err < 0) return err;
-  s->targets->set(socket, s->targets->arg);
+  t->set(socket, t->arg);
   err = stream_attach(s, socket);
   if (err < 0) return err;
-  s->send.run = stream_on_connected;
-  err = port_connect(s->handle, &s->send.op, to);
+  err = port_connect(s->handle, &s->task->c.op, to);
   if (err < 0) {
     port_handle_close(s->handle);
     s->handle = NULL;
@@ -284,38 +351,41 @@ static int stream_start_connect(stream *s, const os_addr *to) {
 
 /* Tries the addresses that are left; err is why the one before failed. */
 static void stream_connect_next(stream *s, int err) {
-  stream_targets *t = s->targets;
+  stream_targets *t = s->task->targets;
   while (t->next < t->count) {
     err = stream_start_connect(s, &t->to[t->next++]);
-    if (err == 0) {
-      s->sending = true;
-      return;
-    }
+    if (err == 0) return;
   }
+  stream_end_task(s);
   stream_break(s, err);
 }
 
 static void stream_on_connected(completion *c) {
-  stream *s = container_of(c, stream, send);
-  s->sending = false;
+  stream *s = ((stream_task *)c)->stream;
   stream_touch(s);
-  if (s->state == STREAM_CLOSED) return;
-  if (c->err < 0) {
+  if (c->err < 0 && s->state != STREAM_CLOSED) {
     port_handle_close(s->handle);
     s->handle = NULL;
     stream_connect_next(s, c->err);
     return;
   }
+  stream_end_task(s);
+  if (s->state == STREAM_CLOSED) return;
   s->state = STREAM_OPEN;
   if (s->on->on_open != NULL) s->on->on_open(s);
 }
 
 int stream_connect(stream *s, const os_addr *to, unsigned count, void (*set)(os_socket socket, void *arg), void *arg) {
-  CHECK(count > 0 && s->targets == NULL);
-  s->targets = malloc(sizeof *s->targets + count * sizeof *to);
-  if (s->targets == NULL) return PORTICO_ENOMEM;
-  *s->targets = (stream_targets){.set = set, .arg = arg, .count = count};
-  memcpy(s->targets->to, to, count * sizeof *to);
+  CHECK(count > 0);
+  stream_targets *t = malloc(sizeof *t + count * sizeof *to);
+  stream_task    *task = t != NULL ? stream_begin_task(s, TASK_CONNECT, stream_on_connected) : NULL;
+  if (task == NULL) {
+    free(t);
+    return PORTICO_ENOMEM;
+  }
+  *t = (stream_targets){.set = set, .arg = arg, .count = count};
+  memcpy(t->to, to, count * sizeof *to);
+  task->targets = t;
   stream_connect_next(s, PORTICO_EINVAL);
   return 0;
 }
@@ -354,7 +424,7 @@ int stream_send(stream *s, const void *data, size_t len) {
     return PORTICO_ELIMIT;
   }
   stream_touch(s);
-  if (s->state == STREAM_OPEN && !s->sending && len >= STREAM_DIRECT_BYTES) {
+  if (s->state == STREAM_OPEN && s->task == NULL && len >= STREAM_DIRECT_BYTES) {
     int64_t sent = stream_send_direct(s, data, len);
     if (sent < 0) return 0; /* on_close tells why; to the sender it is as if the bytes were lost on the way */
     data = (const char *)data + sent;

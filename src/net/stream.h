@@ -1,9 +1,10 @@
 /* stream.h - a connected byte stream: receive, send, half-close, close.   Layer: net (may include base, os, port).
  *
  * A stream lives on one strand: all calls and callbacks happen there, so it needs no lock. Calls only note what is
- * wanted; turn_end, after the completions that the strand ran in one go, does it: one gathered send, the half-close,
- * the close, the next receive. So a callback may do anything to its stream, closing it included; and the kernel gets
- * the receives of a turn in a row and the sends in a row, which is how its code and ours stay in the caches.
+ * wanted, and completions only receive; turn_end, after the completions that the strand ran in one go, does the rest:
+ * on_data for all that has arrived, then for each stream one gathered send, the half-close, the close, the next
+ * receive. So a callback may do anything to its stream, closing it included; and the receives of a turn are in a row,
+ * as are its handlers and its sends, which is how the kernel's code, the script's and ours stay in the caches.
  *
  *   CONNECTING -connected-> OPEN -stream_close-> CLOSING -all sent, peer's end or linger time-> CLOSED -last packet
  *   back-> on_close, the memory is the owner's again. stream_abort and errors go to CLOSED from anywhere. */
@@ -12,14 +13,15 @@
 #include "net/chunks.h"
 #include "net/completion.h"
 
-typedef struct stream stream;
+typedef struct stream      stream;
+typedef struct stream_task stream_task;
 
 enum { STREAM_RECV_MAX = 64 * 1024 }; /* most bytes one on_data gets */
 
 /* What happens on a stream; NULL members are not called. */
 typedef struct stream_handlers {
   void (*on_open)(stream *s); /* after stream_connect: the connection is there */
-  void (*on_data)(stream *s, const void *data, size_t len);
+  void (*on_data)(stream *s, const void *data, size_t len); /* in turn_deliver */
   void (*on_end)(stream *s);   /* the peer has finished sending; our side is still open */
   void (*on_drain)(stream *s); /* a send said "above the mark", and now less than half of it waits */
   void (*on_close)(stream *s, int err); /* the last call: 0 = orderly. The stream may be freed in it */
@@ -34,18 +36,40 @@ typedef struct stream_limits {
                         both do so can wait for each other for ever */
 } stream_limits;
 
-/* What the streams of one strand share. */
-typedef struct turn {
-  port         *port;
-  void         *key; /* of all packets: the strand */
-  unsigned char scratch[STREAM_RECV_MAX];      /* what a stream received, while on_data has it */
-  unsigned char fetched[STREAM_RECV_MAX];      /* what streams received before their completions run */
-  size_t        fetched_bytes, fetched_streams; /* until these have run */
-  chunk_pool    pool;
-  stream       *dirty, *dirty_last; /* to be settled at the end of the turn */
-} turn;
+/* What a stream has received and on_data is still to be told. */
+typedef struct arrival {
+  stream     *stream;
+  const void *data;
+  size_t      len;
+} arrival;
 
-/* Settles every stream that was touched; callbacks may touch more. Call it after the completions of a turn. */
+enum { TURN_ARRIVALS = 32 };
+
+/* What the streams of one strand share. */
+typedef struct turn turn;
+struct turn {
+  port *port;
+  void *key; /* of all packets: the strand */
+  void (*deliver)(turn *t); /* calls turn_deliver until none is left; NULL: it cannot be left early, so once will do */
+  arrival       arrivals[TURN_ARRIVALS]; /* [delivered..arrived) wait */
+  unsigned      arrived, delivered;
+  size_t        received_bytes; /* until all have been delivered */
+  unsigned char received[STREAM_RECV_MAX];
+  chunk_pool    pool;
+  stream_task  *spare_tasks; /* for reuse: few streams need one at the same time */
+  unsigned      spare_count;
+  stream       *dirty, *dirty_last; /* to be settled at the end of the turn */
+};
+
+/* Frees what is kept for reuse; no stream is left. A zeroed turn with port and key is ready for streams. */
+void turn_fini(turn *t);
+
+/* Calls on_data for the arrivals that are left, each once. on_data may leave by a jump (a Lua error): the rest is left
+ * for the next call. */
+void turn_deliver(turn *t);
+
+/* Delivers what has arrived and settles every stream that was touched; callbacks may touch more. Call it after the
+ * completions of a turn. */
 void turn_end(turn *t);
 
 /* Sends what the turn has queued so far, without a callback: before something that may take long. */
@@ -54,29 +78,22 @@ void turn_flush(turn *t);
 typedef enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_CLOSING, STREAM_CLOSED } stream_state;
 
 struct stream {
-  completion             recv; /* first, and right before what each message touches, see strand_begin */
+  completion             recv; /* first, and right before what each message touches, see strand_prefetch */
   const stream_handlers *on;
   const stream_limits   *limits;
   turn                  *turn;
   port_handle           *handle; /* NULL when CLOSED, and between two attempts to connect */
-  const void            *fetched_data;
-  int64_t                fetched; /* result of port_take, while has_fetched */
+  stream_task           *task;   /* an operation beside recv; NULL = none is started, as nearly always */
   stream                *next_dirty;
   chunks                 out;
   stream_state           state;
+  int                    err;       /* why it was closed */
   bool                   dirty;     /* in the turn's list */
   bool                   receiving; /* recv is started */
-  bool                   has_fetched;
-  bool                   sending;    /* send is started */
   bool                   ended;      /* the peer has finished */
   bool                   fin_wanted; /* half-close ours after what is queued */
   bool                   fin_sent;
   bool                   choked; /* above send_high, and not yet below half of it */
-  int                    err;           /* why it was closed */
-  size_t                 sending_bytes; /* of out, given to the port */
-  struct stream_linger  *linger;
-  struct stream_targets *targets; /* addresses still to be tried */
-  completion             send;
 };
 
 /* Makes a stream in memory of the caller's, in state CONNECTING. */

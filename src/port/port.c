@@ -113,13 +113,11 @@ int port_handle_open(os_socket s, port_kind kind, port_handle **out_handle) {
 int port_attach(port *p, port_handle *h, void *key) {
   if (p == NULL || h == NULL || h->port != NULL) return PORTICO_EINVAL;
   port_ref(p);
-  h->backend = p->backend;
   h->port = p;
   h->key = key;
   int err = p->backend->attach(p, h);
   if (err < 0) {
     h->port = NULL;
-    h->backend = NULL;
     port_unref(p);
   }
   return err;
@@ -131,7 +129,7 @@ void port_handle_set_key(port_handle *h, void *key) {
 
 static void port_handle_end(port_handle *h, bool abort) {
   if (h->port != NULL) {
-    h->backend->handle_close(h, abort);
+    h->port->backend->handle_close(h, abort);
     return;
   }
   if (abort) os_socket_set_reset_on_close(h->socket);
@@ -160,7 +158,7 @@ static void port_op_mark(port_op *op, const port_backend *backend) {
 /* True if h can start an op of this kind; marks the op as its backend's. */
 static bool port_startable(port_handle *h, port_op *op, port_kind kind) {
   if (h == NULL || op == NULL || h->port == NULL || h->kind != kind) return false;
-  port_op_mark(op, h->backend);
+  port_op_mark(op, h->port->backend);
   return true;
 }
 
@@ -170,7 +168,7 @@ static bool port_bufs_valid(const port_buf *bufs, unsigned count) {
 
 int port_accept(port_handle *h, port_op *op) {
   if (!port_startable(h, op, PORT_LISTENER)) return PORTICO_EINVAL;
-  return h->backend->accept(h, op);
+  return h->port->backend->accept(h, op);
 }
 
 os_socket port_accepted(port_op *op, os_addr *out_peer) {
@@ -181,30 +179,30 @@ os_socket port_accepted(port_op *op, os_addr *out_peer) {
 
 int port_connect(port_handle *h, port_op *op, const os_addr *to) {
   if (to == NULL || to->len == 0 || !port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
-  return h->backend->connect(h, op, to);
+  return h->port->backend->connect(h, op, to);
 }
 
 int port_recv(port_handle *h, port_op *op, const port_buf *bufs, unsigned count) {
   if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
-  return h->backend->recv(h, op, bufs, count);
+  return h->port->backend->recv(h, op, bufs, count);
 }
 
 int port_recv_ready(port_handle *h, port_op *op) {
   if (!port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
-  return h->backend->recv_ready(h, op);
+  return h->port->backend->recv_ready(h, op);
 }
 
 int64_t port_take(port_handle *h, port_op *op, void *scratch, size_t cap, const void **out_data) {
-  return h->backend->take(h, op, scratch, cap, out_data);
+  return h->port->backend->take(h, op, scratch, cap, out_data);
 }
 
 int port_send(port_handle *h, port_op *op, const port_buf *bufs, unsigned count) {
   if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_STREAM)) return PORTICO_EINVAL;
-  return h->backend->send(h, op, bufs, count);
+  return h->port->backend->send(h, op, bufs, count);
 }
 
 int64_t port_try_send(port_handle *h, const port_buf *bufs, unsigned count) {
-  return h->backend->try_send(h, bufs, count);
+  return h->port->backend->try_send(h, bufs, count);
 }
 
 int64_t port_send_soon(port_handle *h, const port_buf *bufs, unsigned count) {
@@ -217,17 +215,17 @@ void port_flush(port *p) {
 
 int port_recv_from(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, os_addr *out_from) {
   if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_DATAGRAM)) return PORTICO_EINVAL;
-  return h->backend->recv_from(h, op, bufs, count, out_from);
+  return h->port->backend->recv_from(h, op, bufs, count, out_from);
 }
 
 int port_send_to(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, const os_addr *to) {
   if (!port_bufs_valid(bufs, count) || !port_startable(h, op, PORT_DATAGRAM)) return PORTICO_EINVAL;
-  return h->backend->send_to(h, op, bufs, count, to);
+  return h->port->backend->send_to(h, op, bufs, count, to);
 }
 
 int port_shutdown_send(port_handle *h) {
   if (h->port == NULL || h->kind != PORT_STREAM) return PORTICO_EINVAL;
-  return h->backend->shutdown_send(h);
+  return h->port->backend->shutdown_send(h);
 }
 
 int port_cancel(port_op *op) {
@@ -237,7 +235,7 @@ int port_cancel(port_op *op) {
 
 int port_cancel_all(port_handle *h) {
   if (h->port == NULL) return PORTICO_EINVAL;
-  return h->backend->cancel_all(h);
+  return h->port->backend->cancel_all(h);
 }
 
 int port_timer(port *p, port_op *op, void *key, int64_t due_ns) {

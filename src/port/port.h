@@ -35,7 +35,7 @@ typedef struct port_handle port_handle;
 /* Room for one operation; its content is the backend's. Zero it once before first use; it may be started again as
  * soon as its packet has been taken. Embed it first in your own struct to get from packet to struct. */
 typedef struct port_op {
-  void *opaque[20];
+  void *opaque[14];
 } port_op;
 
 /* What a wait returns. Of posted packets nothing is looked at: any values come back bit for bit. */

@@ -15,11 +15,10 @@ struct port {
 };
 
 struct port_handle {
-  const port_backend *backend; /* NULL until attached */
-  port               *port;    /* NULL until attached; holds a reference */
-  void               *key;
-  os_socket           socket;
-  port_kind           kind;
+  port     *port; /* NULL until attached; holds a reference */
+  void     *key;
+  os_socket socket;
+  port_kind kind;
 };
 
 typedef struct port_op_head {
@@ -42,7 +41,7 @@ struct port_backend {
   int (*timer)(port *p, port_op *op, void *key, int64_t due_ns);
 
   size_t handle_bytes; /* size of the backend's struct that begins with a port_handle; it arrives zeroed */
-  int (*attach)(port *p, port_handle *h); /* h->port and h->backend are set already; port.c undoes that on failure */
+  int (*attach)(port *p, port_handle *h); /* h->port is set already; port.c undoes that on failure */
   /* Closes an attached handle. The backend frees h and drops its reference to the port when nothing refers to it. */
   void (*handle_close)(port_handle *h, bool abort);
   int (*accept)(port_handle *h, port_op *op);

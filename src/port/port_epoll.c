@@ -1,13 +1,15 @@
 /* port_epoll.c - the completion port over epoll: readiness turned into completions.
  *
  * One epoll descriptor, every socket registered once, edge-triggered, for both directions. A handle remembers per
- * direction whether the kernel may have something (readable, writable); an op is tried when it starts and whenever an
- * edge comes, and only the first of each direction touches the socket. The worker that polls is the leader of
+ * direction whether the kernel may have something (INPUT_READY, writable); an op is tried when it starts and whenever
+ * an edge comes, and only the first of each direction touches the socket. The worker that polls is the leader of
  * port_queue.h. A receive without a buffer (recv_ready) leaves the data in the kernel until port_take.
  *
- * port_take and port_try_send are called for each message and take no lock: their caller is the only one in that
- * direction (port.h), so the flags are all they share with the leader. A flag is cleared before the system call that
- * is to prove it wrong, never after: an edge that comes meanwhile sets it again and is not lost. */
+ * What happens for each message takes no lock: recv_ready, its event, port_take and port_try_send. The first two meet
+ * in one atomic word (input): a recv_ready that waits sets INPUT_AWAITED, and whoever clears that bit, the leader, a
+ * cancel or a close, ends it. The callers of the others are the only ones in their direction (port.h). A flag is
+ * cleared before the system call that is to prove it wrong, never after: an edge that comes meanwhile sets it again
+ * and is not lost. */
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -42,27 +44,32 @@ typedef struct epoll_handle epoll_handle;
 
 typedef struct epoll_op epoll_op;
 struct epoll_op {
-  port_op_head  head;
-  queue_timer   ended; /* the packet to come; .heap is used by timers only */
+  port_op_head head;
   union {
     epoll_handle *handle;
     port_queue   *queue; /* of a timer */
   };
-  epoll_op     *next, *prev; /* in its direction of the handle, while pending */
-  _Atomic int   pending;     /* changed under the handle's lock; 0 before the packet is queued */
-  epoll_kind    kind;
+  _Atomic int pending; /* 0 before the packet is queued; changed under the handle's lock, see also INPUT_AWAITED */
+  epoll_kind  kind;
   union {
+    queue_timer timer;
     struct {
-      port_buf *bufs; /* &one, or allocated together with the address to send to */
-      port_buf  one;
-      unsigned  count, index; /* bufs[index] is the next to move */
-      uint32_t  done;         /* bytes moved so far */
-      os_addr  *addr;         /* receive-from: where to write; send-to: where to (NULL = connected) */
-    } data;
-    struct {
-      os_socket socket;
-      os_addr   peer;
-    } accepted;
+      packet_node ended; /* the packet to come */
+      epoll_op   *next;  /* in its line, while pending */
+      union {
+        struct {
+          port_buf *bufs; /* &one, or allocated together with the address to send to */
+          port_buf  one;
+          os_addr  *addr;         /* receive-from: where to write; send-to: where to (NULL = connected) */
+          uint32_t  done;         /* bytes moved so far */
+          uint16_t  count, index; /* bufs[index] is the next to move */
+        } data;
+        struct {
+          os_socket socket;
+          os_addr   peer;
+        } accepted;
+      };
+    };
   };
 };
 static_assert(sizeof(epoll_op) <= sizeof(port_op), "port_op has too little room for an op of epoll");
@@ -71,25 +78,38 @@ static_assert(sizeof(port_buf) == sizeof(struct iovec) &&
                   offsetof(port_buf, len) == offsetof(struct iovec, iov_len),
               "arrays of port_buf go to the kernel as they are");
 
-/* Ops of one direction in the order of their start. */
+/* Ops of one direction in the order of their start: a ring, found by its last; NULL = none. */
 typedef struct epoll_line {
-  epoll_op *first, *last;
+  epoll_op *last;
 } epoll_line;
+
+/* Bits of epoll_handle.input. */
+enum {
+  INPUT_READY = 1,   /* an edge came since the kernel last said "nothing there" */
+  INPUT_ENDED = 2,   /* the peer's end, a reset or an error was announced: reading will tell, without another edge */
+  INPUT_AWAITED = 4, /* a recv_ready waits: awaiting */
+  INPUT_LINED = 8,   /* ops wait in line: recvs; changed under lock */
+};
 
 struct epoll_handle {
   port_handle base;
   os_mutex    lock;
-  /* set under lock; cleared under it or by the only one in that direction */
-  _Atomic bool readable; /* an edge came since the kernel last said "nothing there" */
-  _Atomic bool writable;
-  _Atomic bool ended; /* the peer's end, a reset or an error was announced: reading will tell, without another edge */
+  _Atomic unsigned char input;
+  _Atomic bool          writable; /* an edge came since the kernel last took nothing; set by the leader under lock */
+  bool                  look;     /* the receiving side's: port_take has something to look for, edge or not */
   /* under lock */
-  epoll_line recvs, sends;
   bool       registered; /* with epoll */
   bool       connected;
   bool       shut; /* our sending side */
   bool       closing;
-  epoll_handle *next_dead;
+  union {
+    epoll_line recvs;    /* while INPUT_LINED */
+    epoll_op  *awaiting; /* while INPUT_AWAITED: of whoever starts the recv_ready, then of whoever clears that bit */
+  };
+  union {
+    epoll_line    sends;
+    epoll_handle *next_dead; /* when closed; under the port's lock */
+  };
 };
 
 typedef struct epoll_port {
@@ -123,21 +143,36 @@ static void flag_clear(_Atomic bool *flag) {
   atomic_exchange_explicit(flag, false, memory_order_acq_rel);
 }
 
+static unsigned input_get(const epoll_handle *h) {
+  return atomic_load_explicit(&h->input, memory_order_acquire);
+}
+
+static void input_set(epoll_handle *h, unsigned bits) {
+  atomic_fetch_or_explicit(&h->input, (unsigned char)bits, memory_order_acq_rel);
+}
+
+/* result   what there was before */
+static unsigned input_clear(epoll_handle *h, unsigned bits) {
+  return atomic_fetch_and_explicit(&h->input, (unsigned char)~bits, memory_order_acq_rel);
+}
+
 /* ---- ops ---- */
 
+static epoll_op *line_first(const epoll_line *l) {
+  return l->last == NULL ? NULL : l->last->next;
+}
+
 static void line_append(epoll_line *l, epoll_op *op) {
-  op->next = NULL;
-  op->prev = l->last;
+  op->next = l->last == NULL ? op : l->last->next;
   if (l->last != NULL) l->last->next = op;
-  else l->first = op;
   l->last = op;
 }
 
 static void line_remove(epoll_line *l, epoll_op *op) {
-  if (op->prev != NULL) op->prev->next = op->next;
-  else l->first = op->next;
-  if (op->next != NULL) op->next->prev = op->prev;
-  else l->last = op->prev;
+  epoll_op *before = l->last;
+  while (before->next != op) before = before->next;
+  before->next = op->next;
+  if (l->last == op) l->last = before == op ? NULL : before;
 }
 
 static epoll_line *epoll_line_of(epoll_handle *h, const epoll_op *op) {
@@ -145,15 +180,25 @@ static epoll_line *epoll_line_of(epoll_handle *h, const epoll_op *op) {
   return sends ? &h->sends : &h->recvs;
 }
 
+static bool epoll_line_empty(const epoll_handle *h, const epoll_line *l) {
+  return l == &h->recvs ? (input_get(h) & INPUT_LINED) == 0 : l->last == NULL;
+}
+
+static void epoll_line_append(epoll_handle *h, epoll_line *l, epoll_op *op) {
+  if (epoll_line_empty(h, l)) l->last = NULL;
+  line_append(l, op);
+  if (l == &h->recvs) input_set(h, INPUT_LINED);
+}
+
 static void epoll_op_init(epoll_op *op, epoll_handle *h, epoll_kind kind) {
-  op->ended.node = (packet_node){.packet = {.key = h->base.key, .op = (port_op *)op}};
+  op->ended = (packet_node){.packet = {.key = h->base.key, .op = (port_op *)op}};
   op->handle = h;
   op->kind = kind;
 }
 
 static void epoll_op_use(epoll_op *op, const port_buf *bufs, unsigned count, os_addr *addr) {
   op->data.bufs = (port_buf *)bufs; /* the caller's array, until the op has to wait */
-  op->data.count = count;
+  op->data.count = (uint16_t)count;
   op->data.index = 0;
   op->data.done = 0;
   op->data.addr = addr;
@@ -177,17 +222,31 @@ static int epoll_op_keep(epoll_op *op) {
 }
 
 static bool epoll_has_bufs(const epoll_op *op) {
-  return op->kind != EPOLL_ACCEPT && op->kind != EPOLL_RECV_READY && op->kind != EPOLL_CONNECT;
+  return op->kind != EPOLL_ACCEPT && op->kind != EPOLL_CONNECT;
+}
+
+/* The op's packet goes to the others. */
+static void epoll_op_pack(epoll_op *op, uint32_t bytes, int err, packet_list *out) {
+  op->ended.packet.bytes = bytes;
+  op->ended.packet.err = err;
+  atomic_store_explicit(&op->pending, 0, memory_order_release);
+  packet_list_append(out, &op->ended);
 }
 
 /* An op that was pending goes from its line to the packets. */
-static void epoll_op_end(epoll_line *l, epoll_op *op, uint32_t bytes, int err, packet_list *out) {
+static void epoll_op_end(epoll_handle *h, epoll_op *op, uint32_t bytes, int err, packet_list *out) {
+  epoll_line *l = epoll_line_of(h, op);
   line_remove(l, op);
+  if (l == &h->recvs && l->last == NULL) input_clear(h, INPUT_LINED);
   if (epoll_has_bufs(op) && op->data.bufs != &op->data.one) free(op->data.bufs);
-  op->ended.node.packet.bytes = bytes;
-  op->ended.node.packet.err = err;
-  atomic_store_explicit(&op->pending, 0, memory_order_release);
-  packet_list_append(out, &op->ended.node);
+  epoll_op_pack(op, bytes, err, out);
+}
+
+/* Ends the recv_ready, if there is one that nobody else ends. */
+static bool epoll_end_awaiting(epoll_handle *h, int err, packet_list *out) {
+  if ((input_clear(h, INPUT_AWAITED) & INPUT_AWAITED) == 0) return false;
+  epoll_op_pack(h->awaiting, 0, err, out);
+  return true;
 }
 
 /* ---- trying an op: > 0 or 0 = ended with that many bytes, EAGAIN = has to wait, other errors = ended ---- */
@@ -291,20 +350,26 @@ static uint32_t epoll_bytes(const epoll_op *op, int64_t result) {
   return op->kind == EPOLL_SEND || result == PORTICO_EMSGSIZE ? op->data.done : 0;
 }
 
+/* Takes the kernel's readiness for a direction away, to be set again by an edge, or when the try went well.
+ * result   false: it was not ready */
+static bool epoll_ready_take(epoll_handle *h, const epoll_line *l) {
+  if (l == &h->recvs) return (input_clear(h, INPUT_READY) & INPUT_READY) != 0;
+  return atomic_exchange_explicit(&h->writable, false, memory_order_acq_rel);
+}
+
+static void epoll_ready_give(epoll_handle *h, const epoll_line *l) {
+  if (l == &h->recvs) input_set(h, INPUT_READY);
+  else flag_set(&h->writable, true);
+}
+
 /* Tries the ops of a line in order while the kernel may have something for it. */
-static void epoll_line_progress(epoll_handle *h, epoll_line *l, _Atomic bool *ready, packet_list *out) {
-  while (l->first != NULL && flag_get(ready)) {
-    epoll_op *op = l->first;
-    if (op->kind == EPOLL_RECV_READY) { /* readable says it all; the line has no other */
-      epoll_op_end(l, op, 0, 0, out);
-      return;
-    }
-    int64_t result = epoll_try(h, op);
-    if (result == PORTICO_EAGAIN) {
-      flag_set(ready, false); /* no edge came meanwhile: it would need the lock */
-      return;
-    }
-    epoll_op_end(l, op, epoll_bytes(op, result), result < 0 ? (int)result : 0, out);
+static void epoll_line_progress(epoll_handle *h, epoll_line *l, packet_list *out) {
+  while (!epoll_line_empty(h, l) && epoll_ready_take(h, l)) {
+    epoll_op *op = line_first(l);
+    int64_t   result = epoll_try(h, op);
+    if (result == PORTICO_EAGAIN) continue; /* unless an edge came meanwhile that was all */
+    epoll_ready_give(h, l);
+    epoll_op_end(h, op, epoll_bytes(op, result), result < 0 ? (int)result : 0, out);
     /* Out of descriptors: the next accept would fail the same way. What is queued in the kernel will be tried again
      * when the owner starts its accept anew. */
     if (op->kind == EPOLL_ACCEPT && result < 0) return;
@@ -312,8 +377,9 @@ static void epoll_line_progress(epoll_handle *h, epoll_line *l, _Atomic bool *re
 }
 
 /* Starts an op: tries it at once if it is the first of its line, else lets it wait. */
-static int epoll_start(epoll_handle *h, epoll_op *op, epoll_line *l, _Atomic bool *ready) {
+static int epoll_start(epoll_handle *h, epoll_op *op) {
   port_queue *q = epoll_queue(h);
+  epoll_line *l = epoll_line_of(h, op);
   int         err = epoll_has_bufs(op) ? epoll_op_keep(op) : 0;
   if (err < 0) {
     os_mutex_unlock(&h->lock);
@@ -322,8 +388,8 @@ static int epoll_start(epoll_handle *h, epoll_op *op, epoll_line *l, _Atomic boo
   packet_list ended = {0};
   port_queue_started(q);
   atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
-  line_append(l, op);
-  if (flag_get(ready)) epoll_line_progress(h, l, ready, &ended);
+  epoll_line_append(h, l, op);
+  epoll_line_progress(h, l, &ended); /* an edge after its look finds the op in line, and needs the lock */
   os_mutex_unlock(&h->lock);
   if (ended.count > 0) port_queue_complete(q, &ended);
   return 0;
@@ -344,15 +410,37 @@ static void epoll_bury(epoll_port *p) {
   }
 }
 
+/* Notes what there is to receive: ends the recv_ready that waits for it, whose packet says so, or leaves the bit to who
+ * comes next.
+ * result   true: ops wait in line */
+static bool epoll_on_input(epoll_handle *h, unsigned char bits, packet_list *out) {
+  unsigned char before = atomic_load_explicit(&h->input, memory_order_relaxed);
+  unsigned char after;
+  do {
+    after = before | bits;
+    if ((before & INPUT_AWAITED) != 0) after &= (unsigned char)~(INPUT_AWAITED | INPUT_READY);
+  } while (!atomic_compare_exchange_weak_explicit(&h->input, &before, after, memory_order_acq_rel,
+                                                  memory_order_relaxed));
+  if ((before & INPUT_AWAITED) != 0) {
+    h->look = true;
+    epoll_op_pack(h->awaiting, 0, 0, out);
+  }
+  return (before & INPUT_LINED) != 0;
+}
+
 static void epoll_on_event(epoll_handle *h, uint32_t events, packet_list *out) {
   const uint32_t end = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+  bool           ended = (events & end) != 0;
+  bool           lined = false;
+  if (ended || (events & EPOLLIN) != 0) lined = epoll_on_input(h, INPUT_READY | (ended ? INPUT_ENDED : 0), out);
+  /* A send that waits has found the flag set, tried, and cleared it; each edge repeats what is known. */
+  bool opens = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0 && !flag_get(&h->writable);
+  if (!lined && !opens) return;
   os_mutex_lock(&h->lock);
   if (!h->closing) {
-    if ((events & (EPOLLIN | end)) != 0) flag_set(&h->readable, true);
-    if ((events & end) != 0) flag_set(&h->ended, true);
-    if ((events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0) flag_set(&h->writable, true);
-    if (h->recvs.first != NULL) epoll_line_progress(h, &h->recvs, &h->readable, out);
-    if (h->sends.first != NULL) epoll_line_progress(h, &h->sends, &h->writable, out);
+    if (opens) flag_set(&h->writable, true);
+    epoll_line_progress(h, &h->recvs, out);
+    epoll_line_progress(h, &h->sends, out);
   }
   os_mutex_unlock(&h->lock);
 }
@@ -464,8 +552,8 @@ static int epoll_timer(port *p, port_op *base, void *key, int64_t due_ns) {
   epoll_op *op = (epoll_op *)base;
   op->kind = EPOLL_TIMER;
   op->queue = &epoll_of(p)->queue;
-  op->ended = (queue_timer){.node = {.packet = {.key = key, .op = base}}};
-  return port_queue_timer_start(op->queue, &op->ended, due_ns);
+  op->timer = (queue_timer){.node = {.packet = {.key = key, .op = base}}};
+  return port_queue_timer_start(op->queue, &op->timer, due_ns);
 }
 
 /* ---- handles ---- */
@@ -495,20 +583,25 @@ static int epoll_attach(port *p, port_handle *base) {
   os_mutex_init(&h->lock);
   h->connected = base->kind == PORT_STREAM && epoll_was_connected(base->socket);
   flag_set(&h->writable, base->kind == PORT_DATAGRAM || h->connected);
-  flag_set(&h->readable, base->kind != PORT_STREAM); /* a stream's first edge tells */
+  if (base->kind != PORT_STREAM) input_set(h, INPUT_READY); /* a stream's first edge tells */
   /* A stream that is not connected would only announce that it hangs; it is registered by its connect. */
   int err = base->kind == PORT_STREAM && !h->connected ? 0 : epoll_register(h);
   if (err < 0) os_mutex_fini(&h->lock);
   return err;
 }
 
-static int epoll_cancel_line(epoll_line *l, packet_list *out) {
+static int epoll_cancel_line(epoll_handle *h, epoll_line *l, packet_list *out) {
   int n = 0;
-  for (; l->first != NULL; n++) {
-    epoll_op *op = l->first;
-    epoll_op_end(l, op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
+  for (; !epoll_line_empty(h, l); n++) {
+    epoll_op *op = line_first(l);
+    epoll_op_end(h, op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
   }
   return n;
+}
+
+static int epoll_cancel_lines(epoll_handle *h, packet_list *out) {
+  int n = epoll_end_awaiting(h, PORTICO_ECANCELED, out) ? 1 : 0;
+  return n + epoll_cancel_line(h, &h->recvs, out) + epoll_cancel_line(h, &h->sends, out);
 }
 
 static void epoll_handle_close(port_handle *base, bool abort) {
@@ -522,8 +615,7 @@ static void epoll_handle_close(port_handle *base, bool abort) {
   if (h->registered) epoll_ctl(p->epoll, EPOLL_CTL_DEL, base->socket, NULL);
   if (abort) os_socket_set_reset_on_close(base->socket);
   os_socket_close(base->socket);
-  epoll_cancel_line(&h->recvs, &ended);
-  epoll_cancel_line(&h->sends, &ended);
+  epoll_cancel_lines(h, &ended);
   os_mutex_unlock(&h->lock);
   port_queue_complete(&p->queue, &ended);
   os_mutex_lock(&p->lock);
@@ -557,7 +649,7 @@ static int epoll_accept(port_handle *base, port_op *base_op) {
   if (err < 0) return err;
   epoll_op_init(op, h, EPOLL_ACCEPT);
   op->accepted.socket = OS_SOCKET_NONE;
-  return epoll_start(h, op, &h->recvs, &h->readable);
+  return epoll_start(h, op);
 }
 
 static os_socket epoll_accepted(port_op *base_op, os_addr *out_peer) {
@@ -573,17 +665,16 @@ static int epoll_connect(port_handle *base, port_op *base_op, const os_addr *to)
   epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, false);
   if (err < 0) return err;
-  if (h->connected || h->sends.first != NULL) return epoll_leave(h, PORTICO_EISCONN);
+  if (h->connected || h->sends.last != NULL) return epoll_leave(h, PORTICO_EISCONN);
   err = os_socket_connect(base->socket, to);
   if (err < 0 && err != PORTICO_EAGAIN) return epoll_leave(h, err);
   flag_set(&h->writable, false);
-  flag_set(&h->readable, false);
-  flag_set(&h->ended, false);
+  input_clear(h, INPUT_READY | INPUT_ENDED);
   err = epoll_register(h);
   if (err < 0) return epoll_leave(h, err);
   epoll_op_init(op, h, EPOLL_CONNECT);
   flag_set(&h->writable, true); /* it may have succeeded at once */
-  return epoll_start(h, op, &h->sends, &h->writable);
+  return epoll_start(h, op);
 }
 
 static int epoll_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count) {
@@ -591,31 +682,52 @@ static int epoll_recv(port_handle *base, port_op *base_op, const port_buf *bufs,
   epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, true);
   if (err < 0) return err;
+  if ((input_get(h) & INPUT_AWAITED) != 0) return epoll_leave(h, PORTICO_EINVAL);
   epoll_op_init(op, h, EPOLL_RECV);
   epoll_op_use(op, bufs, count, NULL);
-  flag_set(&h->readable, true); /* the last take may have left something: one try tells */
-  return epoll_start(h, op, &h->recvs, &h->readable);
+  input_set(h, INPUT_READY); /* the last take may have left something: one try tells */
+  return epoll_start(h, op);
 }
 
 static int epoll_recv_ready(port_handle *base, port_op *base_op) {
   epoll_handle *h = (epoll_handle *)base;
   epoll_op     *op = (epoll_op *)base_op;
-  int           err = epoll_enter(h, true);
-  if (err < 0) return err;
-  if (h->recvs.first != NULL) return epoll_leave(h, PORTICO_EINVAL);
+  port_queue   *q = epoll_queue(h);
+  unsigned char before = (unsigned char)input_get(h);
+  if (port_queue_closed(q)) return PORTICO_ECLOSED;
+  if (!h->connected) return PORTICO_ENOTCONN;
+  if ((before & (INPUT_AWAITED | INPUT_LINED)) != 0) return PORTICO_EINVAL;
+  CHECK(!h->closing);
   epoll_op_init(op, h, EPOLL_RECV_READY);
-  return epoll_start(h, op, &h->recvs, &h->readable);
+  port_queue_started(q);
+  bool look = h->look;
+  if (!look) {
+    atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
+    h->awaiting = op;
+    unsigned char after;
+    do {
+      look = (before & INPUT_READY) != 0;
+      after = look ? before & (unsigned char)~INPUT_READY : before | INPUT_AWAITED;
+    } while (!atomic_compare_exchange_weak_explicit(&h->input, &before, after, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    if (!look) return 0;
+    h->look = true;
+  }
+  packet_list ended = {0};
+  epoll_op_pack(op, 0, 0, &ended);
+  port_queue_complete(q, &ended);
+  return 0;
 }
 
 static int64_t epoll_take(port_handle *base, port_op *op, void *scratch, size_t cap, const void **out_data) {
   (void)op;
   epoll_handle *h = (epoll_handle *)base;
   CHECK(!h->closing);
-  flag_clear(&h->readable);
+  if ((input_get(h) & INPUT_READY) != 0) input_clear(h, INPUT_READY);
   int64_t n = os_socket_recv(base->socket, scratch, cap);
   /* A short read has emptied the kernel's buffer, so the next edge tells; but the peer's end, if it was announced, is
    * still to be read. */
-  if (n == (int64_t)cap || (flag_get(&h->ended) && n != PORTICO_EAGAIN)) flag_set(&h->readable, true);
+  h->look = n == (int64_t)cap || ((input_get(h) & INPUT_ENDED) != 0 && n != PORTICO_EAGAIN);
   if (n > 0) *out_data = scratch;
   return n;
 }
@@ -628,7 +740,7 @@ static int epoll_send(port_handle *base, port_op *base_op, const port_buf *bufs,
   if (h->shut) return epoll_leave(h, PORTICO_ESHUTDOWN);
   epoll_op_init(op, h, EPOLL_SEND);
   epoll_op_use(op, bufs, count, NULL);
-  return epoll_start(h, op, &h->sends, &h->writable);
+  return epoll_start(h, op);
 }
 
 static int64_t epoll_offer(os_socket s, const port_buf *bufs, unsigned count) {
@@ -642,7 +754,7 @@ static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsig
   if (port_queue_closed(epoll_queue(h))) return PORTICO_ECLOSED;
   if (!h->connected) return PORTICO_ENOTCONN;
   if (h->shut) return PORTICO_ESHUTDOWN;
-  if (h->sends.first != NULL || !flag_get(&h->writable)) return PORTICO_EAGAIN;
+  if (h->sends.last != NULL || !flag_get(&h->writable)) return PORTICO_EAGAIN;
   int64_t result = epoll_offer(base->socket, bufs, count);
   if (result != PORTICO_EAGAIN) return result;
   flag_clear(&h->writable);
@@ -657,7 +769,7 @@ static int epoll_recv_from(port_handle *base, port_op *base_op, const port_buf *
   if (err < 0) return err;
   epoll_op_init(op, h, EPOLL_RECV_FROM);
   epoll_op_use(op, bufs, count, out_from);
-  return epoll_start(h, op, &h->recvs, &h->readable);
+  return epoll_start(h, op);
 }
 
 static int epoll_send_to(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count, const os_addr *to) {
@@ -667,7 +779,7 @@ static int epoll_send_to(port_handle *base, port_op *base_op, const port_buf *bu
   if (err < 0) return err;
   epoll_op_init(op, h, EPOLL_SEND_TO);
   epoll_op_use(op, bufs, count, (os_addr *)to);
-  return epoll_start(h, op, &h->sends, &h->writable);
+  return epoll_start(h, op);
 }
 
 static int epoll_shutdown_send(port_handle *base) {
@@ -683,14 +795,15 @@ static int epoll_shutdown_send(port_handle *base) {
 
 static int epoll_cancel(port_op *base) {
   epoll_op *op = (epoll_op *)base;
-  if (op->kind == EPOLL_TIMER) return port_queue_timer_cancel(op->queue, &op->ended);
+  if (op->kind == EPOLL_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
   if (!atomic_load_explicit(&op->pending, memory_order_acquire)) return PORTICO_ENOTFOUND;
   epoll_handle *h = op->handle;
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
-  if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
-    uint32_t bytes = op->kind == EPOLL_SEND ? op->data.done : 0;
-    epoll_op_end(epoll_line_of(h, op), op, bytes, PORTICO_ECANCELED, &ended);
+  if (op->kind == EPOLL_RECV_READY) {
+    epoll_end_awaiting(h, PORTICO_ECANCELED, &ended);
+  } else if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
+    epoll_op_end(h, op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, &ended);
   }
   os_mutex_unlock(&h->lock);
   if (ended.count == 0) return PORTICO_ENOTFOUND; /* it ended by itself meanwhile */
@@ -702,7 +815,7 @@ static int epoll_cancel_all(port_handle *base) {
   epoll_handle *h = (epoll_handle *)base;
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
-  int n = epoll_cancel_line(&h->recvs, &ended) + epoll_cancel_line(&h->sends, &ended);
+  int n = epoll_cancel_lines(h, &ended);
   os_mutex_unlock(&h->lock);
   port_queue_complete(epoll_queue(h), &ended);
   return n;

@@ -52,15 +52,16 @@ struct iocp_op {
     os_socket  socket; /* where it was started; maybe closed since */
     iocp_port *port;   /* of a timer */
   };
-  os_socket accepted; /* OS_SOCKET_NONE unless an accept brought one that nobody has fetched */
   union {
     struct {
-      void   *buffer; /* AcceptEx writes the addresses there */
-      os_addr peer;
+      os_socket socket; /* OS_SOCKET_NONE unless it brought one that nobody has fetched */
+      union {
+        void   *buffer; /* while pending: AcceptEx writes the addresses there */
+        os_addr peer;   /* afterwards */
+      };
     } accept;
     struct {
       os_addr  from;
-      int      from_len;
       os_addr *out; /* may be NULL */
     } recv_from;
     os_addr to;

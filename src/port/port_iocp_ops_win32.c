@@ -92,7 +92,6 @@ static void op_clear(iocp_op *op, iocp_handle *h) {
   memset(op->overlapped, 0, sizeof op->overlapped);
   op->err = 0;
   op->socket = h->base.socket;
-  op->accepted = OS_SOCKET_NONE;
 }
 
 /* Readies an op for the kernel; NULL if the port is closed. */
@@ -181,32 +180,32 @@ static int op_error_locked(iocp_handle *h, iocp_op *op) {
   return h->closing && error_means_closed(raw) ? PORTICO_ECANCELED : os_error((int)raw);
 }
 
-/* Makes an accepted socket a full one, and keeps its peer's address. */
-static int accept_adopt(iocp_handle *h, iocp_op *op) {
+/* Makes an accepted socket a full one, and asks for its peer's address. */
+static int accept_adopt(iocp_handle *h, iocp_op *op, os_addr *out_peer) {
   struct sockaddr *local = NULL, *peer = NULL;
   int              local_len = 0, peer_len = 0;
-  if (setsockopt(op->accepted, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&h->base.socket,
+  if (setsockopt(op->accept.socket, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (const char *)&h->base.socket,
                  sizeof h->base.socket) != 0) {
     return os_error(WSAGetLastError());
   }
   GetAcceptExSockaddrs(op->accept.buffer, 0, ACCEPT_ADDR_BYTES, ACCEPT_ADDR_BYTES, &local, &local_len, &peer,
                        &peer_len);
-  op->accept.peer = (os_addr){0};
   if (peer != NULL && peer_len > 0 && peer_len <= OS_ADDR_BYTES) {
-    memcpy(op->accept.peer.bytes, peer, (size_t)peer_len);
-    op->accept.peer.len = (uint32_t)peer_len;
+    memcpy(out_peer->bytes, peer, (size_t)peer_len);
+    out_peer->len = (uint32_t)peer_len;
   }
   return 0;
 }
 
 static int accept_end_locked(iocp_handle *h, iocp_op *op, int err) {
+  os_addr peer = {0};
   if (err == 0 && (h->closing || atomic_load(&handle_port(h)->unheard))) err = PORTICO_ECANCELED;
-  if (err == 0) err = accept_adopt(h, op);
+  if (err == 0) err = accept_adopt(h, op, &peer);
   free(op->accept.buffer);
-  op->accept.buffer = NULL;
-  if (err < 0 && op->accepted != OS_SOCKET_NONE) {
-    os_socket_close(op->accepted);
-    op->accepted = OS_SOCKET_NONE;
+  op->accept.peer = peer;
+  if (err < 0 && op->accept.socket != OS_SOCKET_NONE) {
+    os_socket_close(op->accept.socket);
+    op->accept.socket = OS_SOCKET_NONE;
   }
   return err;
 }
@@ -221,7 +220,6 @@ static int connect_end_locked(iocp_handle *h, int err) {
 
 static int recv_from_end(iocp_op *op, int err) {
   if (op->recv_from.out == NULL || (err < 0 && err != PORTICO_EMSGSIZE)) return err;
-  op->recv_from.from.len = (uint32_t)op->recv_from.from_len;
   *op->recv_from.out = op->recv_from.from;
   return err;
 }
@@ -270,21 +268,23 @@ bool iocp_op_finish(iocp_port *p, iocp_handle *h, void *overlapped, uint32_t byt
 static int accept_submit(iocp_handle *h, iocp_op *op) {
   os_addr local;
   DWORD   received;
-  int     err = os_socket_local(h->base.socket, &local);
+  op->accept.socket = OS_SOCKET_NONE;
+  op->accept.buffer = NULL;
+  int err = os_socket_local(h->base.socket, &local);
   if (err < 0) return err;
   op->accept.buffer = malloc(2 * ACCEPT_ADDR_BYTES);
   if (op->accept.buffer == NULL) return PORTICO_ENOMEM;
-  err = os_socket_open(OS_TCP, &local, &op->accepted);
+  err = os_socket_open(OS_TCP, &local, &op->accept.socket);
   if (err < 0) goto undo_buffer;
-  if (AcceptEx(h->base.socket, op->accepted, op->accept.buffer, 0, ACCEPT_ADDR_BYTES, ACCEPT_ADDR_BYTES, &received,
+  if (AcceptEx(h->base.socket, op->accept.socket, op->accept.buffer, 0, ACCEPT_ADDR_BYTES, ACCEPT_ADDR_BYTES, &received,
                op_native(op))) {
     return 0;
   }
   int raw = WSAGetLastError();
   if (raw == WSA_IO_PENDING) return 0;
   err = os_error(raw);
-  os_socket_close(op->accepted);
-  op->accepted = OS_SOCKET_NONE;
+  os_socket_close(op->accept.socket);
+  op->accept.socket = OS_SOCKET_NONE;
 undo_buffer:
   free(op->accept.buffer);
   op->accept.buffer = NULL;
@@ -312,9 +312,9 @@ int iocp_accept(port_handle *base, port_op *base_op) {
 
 os_socket iocp_accepted(port_op *base, os_addr *out_peer) {
   iocp_op *op = (iocp_op *)base;
-  CHECK(op->accepted != OS_SOCKET_NONE);
-  os_socket s = op->accepted;
-  op->accepted = OS_SOCKET_NONE;
+  CHECK(op->accept.socket != OS_SOCKET_NONE);
+  os_socket s = op->accept.socket;
+  op->accept.socket = OS_SOCKET_NONE;
   if (out_peer != NULL) *out_peer = op->accept.peer;
   return s;
 }
@@ -424,12 +424,11 @@ int iocp_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, un
   if (!bufs_native(native, bufs, count)) return PORTICO_EINVAL;
   iocp_op *op = op_begin(h, base_op, IOCP_RECV_FROM);
   if (op == NULL) return PORTICO_ECLOSED;
-  op->recv_from.from = (os_addr){0};
-  op->recv_from.from_len = OS_ADDR_BYTES;
+  op->recv_from.from = (os_addr){.len = OS_ADDR_BYTES};
   op->recv_from.out = out_from;
   struct sockaddr *from = (struct sockaddr *)(void *)op->recv_from.from.bytes;
-  int result = WSARecvFrom(h->base.socket, native, count, NULL, &flags, from, &op->recv_from.from_len, op_native(op),
-                           NULL);
+  int             *from_len = (int *)(void *)&op->recv_from.from.len;
+  int result = WSARecvFrom(h->base.socket, native, count, NULL, &flags, from, from_len, op_native(op), NULL);
   if (result != 0 && WSAGetLastError() == WSAEMSGSIZE) return 0; /* to the kernel a warning, so a packet is coming */
   return op_started(h, op, result);
 }

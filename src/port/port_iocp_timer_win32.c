@@ -92,7 +92,6 @@ int iocp_timer(port *base, port_op *base_op, void *key, int64_t due_ns) {
   iocp_op   *op = (iocp_op *)base_op;
   op->err = 0;
   op->port = p;
-  op->accepted = OS_SOCKET_NONE;
   op->timer.due.index = 0;
   op->timer.key = key;
   os_mutex_lock(&p->timers.lock);

@@ -54,6 +54,8 @@ static void member_leave(member *m) {
   port_queue *q = m->queue;
   os_mutex_lock(&q->lock);
   port_queue_move_locked(q, m, MEMBER_OUT);
+  atomic_fetch_add_explicit(&q->pending, atomic_load_explicit(&m->started, memory_order_relaxed), memory_order_relaxed);
+  atomic_store_explicit(&m->started, 0, memory_order_relaxed);
   if (m->next != NULL) m->next->prev = m->prev;
   if (m->prev != NULL) m->prev->next = m->next;
   else q->members = m->next;
@@ -80,6 +82,11 @@ void packet_list_append(packet_list *l, packet_node *n) {
   else l->first = n;
   l->last = n;
   l->count++;
+}
+
+/* Counts ops whose packets are about to be queued. */
+static void queue_count_ended(port_queue *q, size_t count) {
+  if (count > 0) atomic_fetch_sub_explicit(&q->pending, count, memory_order_release);
 }
 
 static void queue_append_locked(port_queue *q, packet_list *l) {
@@ -158,7 +165,7 @@ void port_queue_unlock_and_serve(port_queue *q, bool promote) {
 
 void port_queue_complete(port_queue *q, packet_list *l) {
   if (l->count == 0) return;
-  atomic_fetch_sub_explicit(&q->pending, l->count, memory_order_relaxed);
+  queue_count_ended(q, l->count);
   os_mutex_lock(&q->lock);
   if (q->closed) *l = (packet_list){0};
   else queue_append_locked(q, l);
@@ -166,7 +173,22 @@ void port_queue_complete(port_queue *q, packet_list *l) {
 }
 
 void port_queue_started(port_queue *q) {
-  atomic_fetch_add_explicit(&q->pending, 1, memory_order_relaxed);
+  if (self.queue != q) {
+    atomic_fetch_add_explicit(&q->pending, 1, memory_order_relaxed);
+    return;
+  }
+  size_t started = atomic_load_explicit(&self.started, memory_order_relaxed); /* nobody else adds to it */
+  atomic_store_explicit(&self.started, started + 1, memory_order_relaxed);
+}
+
+/* Started ops whose packet is not queued. The ends are read before the starts, so that 0 means: at the time of the
+ * first read there was none. */
+static size_t queue_pending_locked(port_queue *q) {
+  size_t pending = atomic_load_explicit(&q->pending, memory_order_acquire);
+  for (member *m = q->members; m != NULL; m = m->next) {
+    pending += atomic_load_explicit(&m->started, memory_order_relaxed);
+  }
+  return pending;
 }
 
 /* ---- posts ---- */
@@ -246,7 +268,7 @@ static void queue_ring_timers_locked(port_queue *q) {
     heap_remove(&q->timers, first);
     packet_list_append(&due, &container_of(first, queue_timer, heap)->node);
   }
-  atomic_fetch_sub_explicit(&q->pending, due.count, memory_order_relaxed);
+  queue_count_ended(q, due.count);
   queue_append_locked(q, &due);
 }
 
@@ -303,7 +325,7 @@ static void queue_poll_locked(port_queue *q, member *m, int64_t until_ns) {
   q->leader = NULL;
   q->polls++;
   q->taken_unpolled = 0;
-  atomic_fetch_sub_explicit(&q->pending, ended.count, memory_order_relaxed);
+  queue_count_ended(q, ended.count);
   if (q->closed) return;
   queue_append_locked(q, &ended);
   queue_ring_timers_locked(q);
@@ -419,7 +441,7 @@ size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet
     packet_node *n = &container_of(t, queue_timer, heap)->node;
     n->packet.err = PORTICO_ECANCELED;
     packet_list_append(&dropped, n);
-    atomic_fetch_sub_explicit(&q->pending, 1, memory_order_relaxed);
+    queue_count_ended(q, 1);
   }
   member *wake = NULL;
   while (q->newest != NULL) queue_release_locked(q, q->newest, &wake);
@@ -457,6 +479,6 @@ void port_queue_stats(port_queue *q, port_stats *out_stats) {
   *out_stats = (port_stats){.queued = q->queued,
                             .waiting = q->waiting,
                             .active = q->active,
-                            .pending = atomic_load_explicit(&q->pending, memory_order_relaxed)};
+                            .pending = queue_pending_locked(q)};
   os_mutex_unlock(&q->lock);
 }

@@ -48,6 +48,7 @@ struct member {
   unsigned           brackets; /* own thread only: nesting of port_block_enter */
   os_event           event;    /* set when handed, promoted or released; waited for by the own thread */
   os_thread_view     view;     /* fixed while in a queue */
+  _Atomic size_t     started;  /* operations that it has started; written by the own thread only */
   /* under queue->lock */
   member_state state;
   uint32_t     epoch;    /* counts changes of state: tells the monitor that a member moved */
@@ -91,7 +92,7 @@ typedef struct port_queue {
   unsigned     spares;
   _Atomic bool closed; /* may be read without it, as a hint */
   /* any thread */
-  _Atomic size_t pending; /* started operations whose packet is not queued */
+  _Atomic size_t pending; /* started operations whose packet is not queued; with what members count, modulo 2^n */
   /* fixed after init */
   unsigned           max; /* concurrency value */
   const port_source *source;

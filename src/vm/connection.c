@@ -19,35 +19,49 @@
 #include "vm/server.h"
 
 enum { CONNECTION_ID = 0, CONNECTION_RESOLVED_MAX = 8 };
+enum { ARRIVALS_HANDLER = 1 }; /* stack index in connection_run_arrivals: on_data of the last receiver */
 
 static const char connection_type[] = "portico.Connection";
 
-typedef struct connection {
-  vm       *vm;
-  handlers *handlers;
-  slot_id   id;
-  stream    stream; /* beside what each message touches, too */
-  server   *from;   /* until it is opened: who accepted it */
-  os_socket socket; /* until then */
-  os_addr   peer, own;
-} connection;
+typedef struct connection connection;
+struct connection {
+  handlers   *handlers;
+  slot_id     id;
+  const void *object; /* address of its Lua object, which stays as long as it is in the table of objects */
+  stream      stream; /* beside what each message touches, too */
+  os_addr     peer;
+};
 
 static connection *connection_of(stream *s) {
   return container_of(s, connection, stream);
+}
+
+static vm *connection_vm(const connection *c) {
+  return container_of(c->stream.turn, vm, turn);
 }
 
 static int connection_place(slot_id id) {
   return (int)(uint32_t)id + 1; /* index in the table of objects */
 }
 
+static void connection_count(vm *v) {
+  atomic_fetch_add(&v->assigned, 1);
+  runtime_hold_connection(v->rt);
+}
+
+static void connection_uncount(vm *v) {
+  atomic_fetch_sub(&v->assigned, 1);
+  runtime_release_connection(v->rt);
+}
+
 /* ---- events: from the stream to Lua ---- */
 
 static void connection_push(connection *c) {
-  lua_rawgeti(c->vm->L, VM_OBJECTS, connection_place(c->id));
+  lua_rawgeti(connection_vm(c)->L, VM_OBJECTS, connection_place(c->id));
 }
 
 static int connection_call(connection *c, handler_event event, int args) {
-  return vm_call(c->vm, args, handlers_name(event), c->handlers->where);
+  return vm_call(connection_vm(c), args, handlers_name(event), c->handlers->where);
 }
 
 /* A handler that raised an error costs this connection, nothing else. */
@@ -63,26 +77,51 @@ static bool connection_tell(connection *c, handler_event event) {
   return true;
 }
 
-/* What a connection that was just made is told. */
-static void connection_open(connection *c) {
-  os_socket_local(port_handle_socket(c->stream.handle), &c->own);
-  connection_tell(c, ON_OPEN);
-}
-
 static void connection_on_open(stream *s) {
   connection *c = connection_of(s);
   os_socket_peer(port_handle_socket(s->handle), &c->peer); /* one of several, if it was a name */
-  connection_open(c);
+  connection_tell(c, ON_OPEN);
 }
 
+/* Inside connection_run_arrivals: leaves by a jump when the handler raises an error. */
 static void connection_on_data(stream *s, const void *data, size_t len) {
   connection *c = connection_of(s);
-  if (!handlers_push(c->handlers, ON_DATA)) return;
+  vm         *v = connection_vm(c);
+  lua_State  *L = v->L;
+  if (v->receiver == NULL || v->receiver->handlers != c->handlers) {
+    if (!handlers_push(c->handlers, ON_DATA)) return;
+    lua_replace(L, ARRIVALS_HANDLER);
+  }
+  v->receiver = c;
+  vm_enter(v, handlers_name(ON_DATA), c->handlers->where);
+  lua_pushvalue(L, ARRIVALS_HANDLER);
   connection_push(c);
-  int err = vm_push_bytes(c->vm, data, len);
-  if (err == 0) err = connection_call(c, ON_DATA, 2);
-  else lua_pop(c->vm->L, 2);
-  connection_check(c, err);
+  lua_pushlstring(L, data, len);
+  lua_call(L, 2, 0);
+  vm_leave(v);
+}
+
+/* Runs protected: (anything, the table of objects), so that both stacks have that table at VM_OBJECTS. */
+static int connection_run_arrivals(lua_State *L) {
+  turn_deliver(&vm_of(L)->turn);
+  return 0;
+}
+
+void connection_deliver(turn *t) {
+  vm        *v = container_of(t, vm, turn);
+  lua_State *L = v->L;
+  for (;;) {
+    lua_pushcfunction(L, connection_run_arrivals);
+    lua_pushnil(L);
+    lua_pushvalue(L, VM_OBJECTS);
+    int         status = lua_pcall(L, 2, 0, VM_TRACEBACK);
+    connection *c = v->receiver;
+    v->receiver = NULL;
+    if (status == LUA_OK) return;
+    vm_leave(v);
+    vm_log_error(v, handlers_name(ON_DATA), c->handlers->where);
+    connection_check(c, PORTICO_ESCRIPT);
+  }
 }
 
 static void connection_on_end(stream *s) {
@@ -109,19 +148,18 @@ static int connection_push_end(lua_State *L) {
 }
 
 static void connection_free(connection *c) {
-  vm *v = c->vm;
+  vm *v = connection_vm(c);
   lua_pushnil(v->L);
   lua_rawseti(v->L, VM_OBJECTS, connection_place(c->id)); /* an existing key: needs no memory */
   slots_remove(&v->connections, c->id);
   handlers_unref(c->handlers);
   free(c);
-  atomic_fetch_sub(&v->assigned, 1);
-  runtime_release_connection(v->rt);
+  connection_uncount(v);
 }
 
 static void connection_on_close(stream *s, int err) {
   connection *c = connection_of(s);
-  lua_State  *L = c->vm->L;
+  lua_State  *L = connection_vm(c)->L;
   lua_pushcfunction(L, connection_push_end);
   if (handlers_push(c->handlers, ON_CLOSE)) {
     connection_push(c);
@@ -147,6 +185,7 @@ static const stream_handlers connection_events = {
 static int connection_make_object(lua_State *L) {
   connection *c = lua_touserdata(L, 1);
   lua_createtable(L, 0, 1);
+  c->object = lua_topointer(L, -1);
   lua_pushinteger(L, (lua_Integer)c->id);
   lua_rawseti(L, -2, CONNECTION_ID);
   luaL_setmetatable(L, connection_type);
@@ -158,7 +197,7 @@ static int connection_make_object(lua_State *L) {
 
 /* Gives a new connection its slot and its object. On failure nothing is left of either. */
 static int connection_register(connection *c, lua_State *L) {
-  vm *v = c->vm;
+  vm *v = connection_vm(c);
   int err = slots_add(&v->connections, c, &c->id);
   if (err < 0) return err;
   lua_pushcfunction(L, connection_make_object);
@@ -169,61 +208,86 @@ static int connection_register(connection *c, lua_State *L) {
   return PORTICO_ENOMEM;
 }
 
-static void connection_drop(connection *c, int err) {
-  vm *v = c->vm;
-  if (c->handlers != NULL) handlers_unref(c->handlers);
+/* Makes a connection with its slot and object; the reference to the handlers goes to it.
+ * errors   ENOMEM (the handlers are given back) */
+static int connection_new(vm *v, handlers *h, lua_State *L, connection **out_c) {
+  connection *c = calloc(1, sizeof *c);
+  int         err = PORTICO_ENOMEM;
+  if (c != NULL) {
+    c->handlers = h;
+    stream_init(&c->stream, &v->turn, &connection_events, &h->limits);
+    err = connection_register(c, L);
+  }
+  if (err == 0) {
+    *out_c = c;
+    return 0;
+  }
   free(c);
-  atomic_fetch_sub(&v->assigned, 1);
+  handlers_unref(h);
+  return err;
+}
+
+/* An accepted socket on its way to the strand of its VM. */
+typedef struct connection_arrival {
+  completion c; /* first */
+  vm        *vm;
+  server    *from;
+  os_socket  socket;
+  os_addr    peer;
+} connection_arrival;
+
+static int connection_open(const connection_arrival *a, handlers *h) {
+  connection *c;
+  int         err = connection_new(a->vm, h, a->vm->L, &c);
+  if (err < 0) {
+    os_socket_close(a->socket);
+    return err;
+  }
+  c->peer = a->peer;
+  os_socket_set_nodelay(a->socket, h->nodelay);
+  err = stream_open(&c->stream, a->socket);
+  if (err < 0) stream_fail(&c->stream, err);
+  else connection_tell(c, ON_OPEN);
+  return 0;
+}
+
+static void connection_drop(vm *v, int err) {
   if (err < 0) {
     log_write(runtime_log(v->rt), PORTICO_LOG_WARN, v->index, "connection dropped: %s", portico_error_text(err));
   }
-  runtime_release_connection(v->rt);
+  connection_uncount(v);
 }
 
 /* On the VM's strand: the rest of connection_accept. */
 static void connection_on_accepted(completion *first) {
-  connection *c = container_of(first, connection, stream.recv);
-  c->handlers = server_handlers(c->from, c->vm); /* NULL: the script closed its listener meanwhile */
-  int err = c->handlers == NULL || runtime_stopping(c->vm->rt) ? PORTICO_ECLOSED : connection_register(c, c->vm->L);
-  if (err < 0) {
-    os_socket_close(c->socket);
-    connection_drop(c, err == PORTICO_ECLOSED ? 0 : err);
-    return;
+  connection_arrival *a = (connection_arrival *)first;
+  vm                 *v = a->vm;
+  handlers           *h = server_handlers(a->from, v); /* NULL: the script closed its listener meanwhile */
+  int                 err = 0;
+  if (h != NULL && !runtime_stopping(v->rt)) {
+    err = connection_open(a, h);
+  } else {
+    os_socket_close(a->socket);
+    if (h != NULL) handlers_unref(h);
+    connection_drop(v, 0);
   }
-  os_socket socket = c->socket;
-  stream_init(&c->stream, &c->vm->turn, &connection_events, &c->handlers->limits);
-  os_socket_set_nodelay(socket, c->handlers->nodelay);
-  err = stream_open(&c->stream, socket);
-  if (err < 0) stream_fail(&c->stream, err);
-  else connection_open(c);
-}
-
-/* Makes a counted connection; the caller sets handlers. */
-static connection *connection_new(vm *v) {
-  connection *c = calloc(1, sizeof *c);
-  if (c == NULL) return NULL;
-  c->vm = v;
-  atomic_fetch_add(&v->assigned, 1);
-  runtime_hold_connection(v->rt);
-  return c;
+  if (err < 0) connection_drop(v, err);
+  free(a);
 }
 
 void connection_accept(vm *v, server *from, os_socket socket, const os_addr *peer) {
-  connection *c = connection_new(v);
-  if (c == NULL) {
-    os_socket_close(socket);
-    server_unref(from);
-    return;
+  connection_arrival *a = malloc(sizeof *a);
+  int                 err = PORTICO_ENOMEM;
+  connection_count(v);
+  if (a != NULL) {
+    *a = (connection_arrival){.c.run = connection_on_accepted, .vm = v, .from = from, .socket = socket, .peer = *peer};
+    err = strand_post(&v->strand, &a->c);
   }
-  c->from = from;
-  c->socket = socket;
-  c->peer = *peer;
-  c->stream.recv.run = connection_on_accepted;
-  int err = strand_post(&v->strand, &c->stream.recv);
   if (err == 0) return;
+  free(a);
   os_socket_close(socket);
   server_unref(from);
-  connection_drop(c, err);
+  connection_drop(v, err);
 }
 
 /* ---- connecting ---- */
@@ -268,31 +332,24 @@ static int connection_look_up(connection *c, const address *to) {
   connection_lookup *l = calloc(1, sizeof *l);
   if (l == NULL) return PORTICO_ENOMEM;
   l->c.run = connection_on_lookup;
-  l->vm = c->vm;
+  l->vm = connection_vm(c);
   l->id = c->id;
   l->name = *to;
-  runtime_hold(c->vm->rt);
-  int err = strand_post(&c->vm->rt->resolving, &l->c);
+  runtime *rt = l->vm->rt;
+  runtime_hold(rt);
+  int err = strand_post(&rt->resolving, &l->c);
   if (err == 0) return 0;
-  runtime_release(c->vm->rt);
+  runtime_release(rt);
   free(l);
   return err;
 }
 
 int connection_connect(lua_State *L, handlers *h, const address *to) {
   vm         *v = vm_of(L);
-  connection *c = connection_new(v);
-  if (c == NULL) {
-    handlers_unref(h);
-    return PORTICO_ENOMEM;
-  }
-  c->handlers = h;
-  int err = connection_register(c, L);
-  if (err < 0) {
-    connection_drop(c, 0);
-    return err;
-  }
-  stream_init(&c->stream, &v->turn, &connection_events, &h->limits);
+  connection *c;
+  int         err = connection_new(v, h, L, &c);
+  if (err < 0) return err;
+  connection_count(v);
   if (address_numeric(to, &c->peer)) connection_begin(c, &c->peer, 1);
   else if ((err = connection_look_up(c, to)) < 0) stream_fail(&c->stream, err);
   lua_rawgetp(L, LUA_REGISTRYINDEX, connection_type);
@@ -312,12 +369,14 @@ void connection_sweep(vm *v, bool abort) {
 
 /* ---- methods: from Lua to the stream ---- */
 
-/* The connection at index 1, or NULL if it is gone. Its id is left on the stack: taking it off would cost more. */
+/* The connection at index 1, or NULL if it is gone. Its id may be left on the stack: taking it off would cost more. */
 static connection *connection_check_arg(lua_State *L) {
+  vm *v = vm_of(L);
+  if (v->receiver != NULL && lua_topointer(L, 1) == v->receiver->object) return v->receiver; /* as nearly always */
   if (lua_type(L, 1) != LUA_TTABLE || lua_rawgeti(L, 1, CONNECTION_ID) != LUA_TNUMBER) {
     luaL_typeerror(L, 1, connection_type);
   }
-  return slots_find(&vm_of(L)->connections, (slot_id)lua_tointeger(L, -1));
+  return slots_find(&v->connections, (slot_id)lua_tointeger(L, -1));
 }
 
 static int connection_answer(lua_State *L, int err) {
@@ -332,7 +391,8 @@ static int connection_send(lua_State *L) {
   connection *c = connection_check_arg(L);
   if (last < 2) return luaL_error(L, "send: nothing to send (give it strings)");
   size_t      len;
-  const char *data = luaL_checklstring(L, 2, &len);
+  const char *data = lua_tolstring(L, 2, &len);
+  if (data == NULL) luaL_checkstring(L, 2); /* says what is wrong */
   for (int i = 3; i <= last; i++) luaL_checkstring(L, i); /* all or nothing */
   if (c == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
   int err = stream_send(&c->stream, data, len);
@@ -389,12 +449,20 @@ static void connection_push_address(lua_State *L, const os_addr *a) {
   lua_pushstring(L, url);
 }
 
+/* Asked for when wanted: few scripts do. */
+static void connection_push_own(lua_State *L, const connection *c) {
+  os_addr own;
+  if (c->stream.handle == NULL || os_socket_local(port_handle_socket(c->stream.handle), &own) < 0) lua_pushnil(L);
+  else connection_push_address(L, &own);
+}
+
 static int connection_push_field(lua_State *L, connection_field field) {
   const connection *c = connection_check_arg(L);
-  if (field == FIELD_ID) return 1; /* that is what the check left */
-  if (c == NULL) lua_pushnil(L);
+  if (field == FIELD_ID) lua_rawgeti(L, 1, CONNECTION_ID);
+  else if (c == NULL) lua_pushnil(L);
   else if (field == FIELD_PENDING) lua_pushinteger(L, (lua_Integer)c->stream.out.bytes);
-  else connection_push_address(L, field == FIELD_PEER ? &c->peer : &c->own);
+  else if (field == FIELD_PEER) connection_push_address(L, &c->peer);
+  else connection_push_own(L, c);
   return 1;
 }
 

@@ -18,6 +18,9 @@ void connection_push_objects(lua_State *L);
  * result   0; ENOMEM (nothing pushed) */
 int connection_connect(lua_State *L, handlers *h, const address *to);
 
+/* Calls on_data for what has arrived in a turn of the VM; an error ends its connection. */
+void connection_deliver(turn *t);
+
 /* Closes (abort: resets) every connection of the VM. */
 void connection_sweep(vm *v, bool abort);
 

@@ -73,22 +73,19 @@ static void strand_work(strand *s, completion *c) {
 /* Of what a completion belongs to, as much as it is sure to touch: with many connections it has left the caches. */
 static void strand_prefetch(const port_packet *packet) {
   const completion *c = (const completion *)packet->op;
-  __builtin_prefetch(&c->prepare);
+  __builtin_prefetch(&c->next);
   __builtin_prefetch(c + 1);
   __builtin_prefetch((const char *)(c + 1) + 64);
 }
 
-/* The strand was idle, and the worker is inside now: no need for the mailbox. The first is prepared, too, and returned;
- * the others wait in `order`. */
+/* The strand was idle, and the worker is inside now: no need for the mailbox. The first is returned, the others wait in
+ * `order`. */
 static completion *strand_begin(strand *s, const port_packet *packets, unsigned count) {
   completion **end = &s->order;
-  for (unsigned i = 0; i < count; i++) {
+  for (unsigned i = 1; i < count; i++) {
     if (i + 1 < count) strand_prefetch(&packets[i + 1]);
-    completion *c = completion_of(&packets[i]);
-    if (count > 1 && c->prepare != NULL) c->prepare(c);
-    if (i == 0) continue;
-    *end = c;
-    end = &c->next;
+    *end = completion_of(&packets[i]);
+    end = &(*end)->next;
   }
   *end = NULL;
   return (completion *)packets[0].op;

@@ -2,8 +2,8 @@
  * The key of every packet is a strand. A worker that finds it busy leaves the completion in its mailbox and takes the
  * next packet; the worker that is in there runs it. So what belongs to a strand needs no lock.
  *
- * Completions that are there at the same time make a turn, up to STRAND_BATCH of them: they are prepared together, run,
- * and what they asked for is done together in after_turn. */
+ * Completions that are there at the same time make a turn, up to STRAND_BATCH of them: they are run, and what they
+ * asked for is done together in after_turn. */
 #ifndef PORTICO_VM_STRAND_H
 #define PORTICO_VM_STRAND_H
 #include <stdatomic.h>

@@ -14,11 +14,11 @@
 #include "vm/timer.h"
 
 /* Incremental, since the generational mode has bugs in 5.4.4. A cycle begins when the heap has grown to PAUSE % of what
- * was left by the last. With less, the same libraries would be marked again and again; with more, each new string lands
- * on memory that has left the caches. The cap collects first, see watchdog.c. */
-enum { VM_GC_PAUSE = 200, VM_GC_STEP_MULTIPLIER = 200 };
+ * was left by the last: so much garbage there may be. A small heap may have more, since it is small all the same, and
+ * else the libraries would be marked again every few hundred messages. The cap collects first, see watchdog.c. */
+enum { VM_GC_PAUSE = 200, VM_GC_PAUSE_SMALL = 400, VM_GC_STEP_MULTIPLIER = 200 };
+enum { VM_SMALL_BYTES = 256 * 1024, VM_LARGE_BYTES = 512 * 1024 }; /* below, above; in between it stays */
 
-enum { VM_RESERVE_BYTES = 2 * STREAM_RECV_MAX }; /* more than one received string takes */
 enum { VM_KEEP_BYTES = 256 * 1024 };             /* of freed small blocks, beside half of what is in use */
 
 /* ---- memory ---- */
@@ -34,46 +34,34 @@ static size_t vm_keep(const vm *v) {
 #endif
 }
 
-/* blocks_resize; one that must not fail gets the reserve, too. */
-static void *vm_resize(vm *v, void *block, size_t old_bytes, size_t new_bytes) {
-  void *moved = blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
-  if (moved != NULL || !v->memory.pushing) return moved;
-  free(v->memory.reserve);
-  v->memory.reserve = NULL;
-  return blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
+/* Above the soft cap the running call is ended with an ordinary error as soon as it is back at an instruction; only far
+ * above it is memory refused, which Lua survives less well.
+ * result   false: refused */
+static bool vm_exceed(vm *v, size_t used) {
+  if (used > v->memory.hard) return false;
+  if (!v->memory.over) {
+    v->memory.over = true;
+    watch_raise(&v->watch);
+  }
+  return true;
 }
 
-/* Counts what the state holds. Above the soft cap the running call is ended with an ordinary error as soon as it is
- * back at an instruction; only far above it is memory refused, which Lua survives less well. */
+/* The allocator of the state: counts what it holds. */
 static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes) {
-  vm     *v = arg;
-  size_t  held = block != NULL ? old_bytes : 0; /* old_bytes is a type tag for new blocks */
+  vm *v = arg;
   if (new_bytes == 0) {
-    v->memory.used -= held;
-    blocks_free(&v->memory.blocks, block, held, vm_keep(v));
+    if (block == NULL) return NULL;
+    v->memory.used -= old_bytes;
+    blocks_free(&v->memory.blocks, block, old_bytes, vm_keep(v));
     return NULL;
   }
+  size_t held = block != NULL ? old_bytes : 0; /* old_bytes is a type tag for new blocks */
   size_t used = v->memory.used - held + new_bytes;
-  if (new_bytes > held && used > v->memory.soft) {
-    if (used > v->memory.hard && !v->memory.pushing) return NULL;
-    if (!v->memory.over) {
-      v->memory.over = true;
-      watch_raise(&v->watch);
-    }
-  }
-  void *moved = vm_resize(v, block, held, new_bytes);
-  if (moved != NULL) v->memory.used = used;
-  return moved;
-}
-
-int vm_push_bytes(vm *v, const void *data, size_t len) {
-  CHECK(len <= STREAM_RECV_MAX);
-  if (v->memory.reserve == NULL) v->memory.reserve = malloc(VM_RESERVE_BYTES);
-  if (v->memory.reserve == NULL) return PORTICO_ENOMEM;
-  v->memory.pushing = true;
-  lua_pushlstring(v->L, data, len);
-  v->memory.pushing = false;
-  return 0;
+  if (used > v->memory.soft && new_bytes > held && !vm_exceed(v, used)) return NULL;
+  void *made = block == NULL ? blocks_new(&v->memory.blocks, new_bytes)
+                             : blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
+  if (made != NULL) v->memory.used = used;
+  return made;
 }
 
 /* ---- errors ---- */
@@ -105,14 +93,22 @@ char *vm_take_message(vm *v) {
 
 /* ---- the way in ---- */
 
-static int vm_enter(vm *v, int args, const char *what, const char *where) {
+void vm_enter(vm *v, const char *what, const char *where) {
   watch_enter(v->rt->watchdog, &v->watch, v->L, what, where);
+}
+
+void vm_leave(vm *v) {
+  if (!watch_leave(&v->watch, v->L) || !v->memory.over) return;
+  lua_gc(v->L, LUA_GCCOLLECT, 0); /* what the ended call held is garbage now */
+  blocks_drop(&v->memory.blocks);
+  v->memory.over = false;
+}
+
+/* result   0; ESCRIPT: the message is on the stack */
+static int vm_run(vm *v, int args, const char *what, const char *where) {
+  vm_enter(v, what, where);
   int status = lua_pcall(v->L, args, 0, VM_TRACEBACK);
-  if (watch_leave(&v->watch, v->L) && v->memory.over) {
-    lua_gc(v->L, LUA_GCCOLLECT, 0); /* what the ended call held is garbage now */
-    blocks_drop(&v->memory.blocks);
-    v->memory.over = false;
-  }
+  vm_leave(v);
   return status == LUA_OK ? 0 : PORTICO_ESCRIPT;
 }
 
@@ -121,12 +117,15 @@ void vm_block_enter(vm *v) {
   port_block_enter();
 }
 
-int vm_call(vm *v, int args, const char *what, const char *where) {
-  int err = vm_enter(v, args, what, where);
-  if (err == 0) return 0;
+void vm_log_error(vm *v, const char *what, const char *where) {
   const char *text = lua_tostring(v->L, -1);
   log_write(runtime_log(v->rt), PORTICO_LOG_ERROR, v->index, "%s of %s: %s", what, where, text != NULL ? text : "?");
   lua_pop(v->L, 1);
+}
+
+int vm_call(vm *v, int args, const char *what, const char *where) {
+  int err = vm_run(v, args, what, where);
+  if (err < 0) vm_log_error(v, what, where);
   return err;
 }
 
@@ -174,7 +173,7 @@ int vm_run_main(vm *v, const char *name, int argc, const char *const *argv) {
   lua_pushcfunction(v->L, vm_start_main);
   lua_insert(v->L, -2);
   lua_pushlightuserdata(v->L, &m);
-  int err = vm_enter(v, 2, "main chunk", name);
+  int err = vm_run(v, 2, "main chunk", name);
   turn_end(&v->turn);
   port_flush(v->turn.port); /* this thread does not come back to the port */
   return err;
@@ -186,8 +185,17 @@ vm *vm_of(lua_State *L) {
   return *(vm **)lua_getextraspace(L);
 }
 
+static void vm_tune_collector(vm *v) {
+  size_t used = v->memory.used;
+  if (v->memory.small ? used <= VM_LARGE_BYTES : used >= VM_SMALL_BYTES) return;
+  v->memory.small = !v->memory.small;
+  lua_gc(v->L, LUA_GCSETPAUSE, v->memory.small ? VM_GC_PAUSE_SMALL : VM_GC_PAUSE);
+}
+
 static void vm_after_turn(strand *s) {
-  turn_end(&container_of(s, vm, strand)->turn);
+  vm *v = container_of(s, vm, strand);
+  turn_end(&v->turn);
+  vm_tune_collector(v);
 }
 
 /* Runs protected: fills an empty state. */
@@ -222,6 +230,7 @@ int vm_open(runtime *rt, unsigned index, vm **out_vm) {
   v->memory.hard = v->memory.soft + v->memory.soft / 4;
   v->turn.port = rt->options.port;
   v->turn.key = &v->strand;
+  v->turn.deliver = connection_deliver;
   watch_init(&v->watch);
   strand_init(&v->strand, rt->options.port, vm_after_turn);
   int err = inbox_open(v);
@@ -235,12 +244,11 @@ void vm_close(vm *v) {
   CHECK(v->connections.count == 0 && v->timers.count == 0 && v->turn.dirty == NULL);
   if (v->L != NULL) lua_close(v->L);
   blocks_drop(&v->memory.blocks);
-  free(v->memory.reserve);
   handlers_free_all(v);
   inbox_close(v);
   slots_fini(&v->connections);
   slots_fini(&v->timers);
-  chunk_pool_fini(&v->turn.pool);
+  turn_fini(&v->turn);
   strand_fini(&v->strand);
   free(v);
 }

@@ -1,7 +1,8 @@
 /* vm.h - one Lua state with its strand, limits and the way into it.   Layer: vm.
  *
  * Stack of the main state while nothing runs: [1] the function that adds a traceback to errors, [2] the table of
- * connection objects by slot index. Every call from C into Lua goes through vm_call. */
+ * connection objects by slot index. Every call from C into Lua is protected: by vm_call, or many on_data by one
+ * connection_deliver. */
 #ifndef PORTICO_VM_VM_H
 #define PORTICO_VM_VM_H
 #include <lua.h>
@@ -21,8 +22,7 @@ typedef struct handlers handlers;
 typedef struct vm_memory {
   size_t used, soft, hard; /* above soft the handler is ended with an error, above hard there is nothing */
   blocks blocks;           /* freed ones, for reuse; not counted in used */
-  void  *reserve;          /* given up to let vm_push_bytes succeed when the system has no more */
-  bool   pushing;          /* inside vm_push_bytes: it must not fail */
+  bool   small;            /* the collector may let more garbage pile up, see vm.c */
   bool   over;             /* soft was passed: errors are raised until the call is out */
 } vm_memory;
 
@@ -37,6 +37,7 @@ struct vm {
   slots       connections, timers;
   struct inbox *inbox;
   handlers   *handlers; /* all that exist */
+  struct connection *receiver; /* whose on_data runs, or raised the error; NULL = no on_data runs */
   _Atomic size_t assigned; /* connections given to this VM: how the next one is chosen */
   completion  sweep[2];    /* close all, abort all: posted once each */
   _Atomic int sweep_posted[2];
@@ -66,13 +67,16 @@ char *vm_take_message(vm *v);
  * result   0; ESCRIPT. The stack is as before the function was pushed, either way */
 int vm_call(vm *v, int args, const char *what, const char *where);
 
+/* Bracket each call of a handler, for the watchdog: what a call that was ended has held is collected in vm_leave. */
+void vm_enter(vm *v, const char *what, const char *where);
+void vm_leave(vm *v);
+
+/* Logs the error on top of the main stack in the name of `what` and `where`, and pops it. */
+void vm_log_error(vm *v, const char *what, const char *where);
+
 /* Begins a bracket around a call that may block, see port_block_enter: what the handlers of this turn have sent so far
  * leaves first. port_block_leave ends it. */
 void vm_block_enter(vm *v);
-
-/* Pushes up to STREAM_RECV_MAX bytes as a string on the main stack, outside of any call: that is why it may not raise.
- * errors   ENOMEM (nothing pushed) */
-int vm_push_bytes(vm *v, const void *data, size_t len);
 
 /* Pushes nil, message, code name: how API functions fail. text may be NULL for the code's own words. result: 3 */
 int vm_push_error(lua_State *L, int err, const char *text);

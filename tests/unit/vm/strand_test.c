@@ -142,23 +142,10 @@ static void what_comes_while_the_strand_is_busy_runs_afterwards_oldest_first(voi
   assert_string_equal(f->diary, "a,bcd,fg,"); /* what is there together is one turn */
 }
 
-static void item_prepare(completion *c) {
-  item *i = container_of(c, item, completion);
-  fixture_write(i->f, (char)(i->letter - 'a' + 'A'));
-}
-
-static void a_run_is_prepared_and_then_run_as_one_turn(void **state) {
+static void what_is_delivered_together_is_one_turn(void **state) {
   fixture *f = *state;
-  for (int i = 0; i < 5; i += 2) f->items[i].completion.prepare = item_prepare; /* the others need none */
   deliver_run(f, 0, 5);
-  assert_string_equal(f->diary, "ACEabcde,");
-}
-
-static void a_single_completion_is_not_prepared(void **state) {
-  fixture *f = *state;
-  f->items[0].completion.prepare = item_prepare;
-  deliver_run(f, 0, 1);
-  assert_string_equal(f->diary, "a,");
+  assert_string_equal(f->diary, "abcde,");
 }
 
 static void deliver_d_and_e(completion *c) {
@@ -169,7 +156,6 @@ static void deliver_d_and_e(completion *c) {
 static void a_run_that_finds_the_strand_busy_waits_behind_what_is_there(void **state) {
   fixture *f = *state;
   f->items[0].completion.run = deliver_d_and_e;
-  f->items[3].completion.prepare = item_prepare; /* by whom? the worker inside has not seen it come */
   deliver_run(f, 0, 3);
   assert_string_equal(f->diary, "abc,de,");
 }
@@ -333,8 +319,7 @@ int main(void) {
       WITH_STRAND(a_post_has_no_bytes_and_no_error),
       WITH_STRAND(a_completion_gets_what_its_packet_says),
       WITH_STRAND(what_comes_while_the_strand_is_busy_runs_afterwards_oldest_first),
-      WITH_STRAND(a_run_is_prepared_and_then_run_as_one_turn),
-      WITH_STRAND(a_single_completion_is_not_prepared),
+      WITH_STRAND(what_is_delivered_together_is_one_turn),
       WITH_STRAND(a_run_that_finds_the_strand_busy_waits_behind_what_is_there),
       WITH_STRAND(a_completion_may_be_delivered_again_once_it_ran),
       WITH_STRAND(a_full_mailbox_lets_other_strands_have_their_turn),
