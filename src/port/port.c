@@ -206,7 +206,7 @@ int64_t port_try_send(port_handle *h, const port_buf *bufs, unsigned count) {
 }
 
 int64_t port_send_soon(port_handle *h, const port_buf *bufs, unsigned count) {
-  return h->backend->send_soon(h, bufs, count);
+  return h->port->backend->send_soon(h, bufs, count);
 }
 
 void port_flush(port *p) {

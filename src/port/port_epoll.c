@@ -25,63 +25,11 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "os/clock.h"
-#include "port/port_queue.h"
+#include "port/port_posix.h"
 
 enum { EPOLL_EVENTS = 64 }; /* with more, what one touches here has left the caches when its packet is run */
 
-typedef enum epoll_kind {
-  EPOLL_ACCEPT,
-  EPOLL_RECV,
-  EPOLL_RECV_READY,
-  EPOLL_RECV_FROM,
-  EPOLL_CONNECT,
-  EPOLL_SEND,
-  EPOLL_SEND_TO,
-  EPOLL_TIMER,
-} epoll_kind;
-
 typedef struct epoll_handle epoll_handle;
-
-typedef struct epoll_op epoll_op;
-struct epoll_op {
-  port_op_head head;
-  union {
-    epoll_handle *handle;
-    port_queue   *queue; /* of a timer */
-  };
-  _Atomic int pending; /* 0 before the packet is queued; changed under the handle's lock, see also INPUT_AWAITED */
-  epoll_kind  kind;
-  union {
-    queue_timer timer;
-    struct {
-      packet_node ended; /* the packet to come */
-      epoll_op   *next;  /* in its line, while pending */
-      union {
-        struct {
-          port_buf *bufs; /* &one, or allocated together with the address to send to */
-          port_buf  one;
-          os_addr  *addr;         /* receive-from: where to write; send-to: where to (NULL = connected) */
-          uint32_t  done;         /* bytes moved so far */
-          uint16_t  count, index; /* bufs[index] is the next to move */
-        } data;
-        struct {
-          os_socket socket;
-          os_addr   peer;
-        } accepted;
-      };
-    };
-  };
-};
-static_assert(sizeof(epoll_op) <= sizeof(port_op), "port_op has too little room for an op of epoll");
-static_assert(sizeof(port_buf) == sizeof(struct iovec) &&
-                  offsetof(port_buf, data) == offsetof(struct iovec, iov_base) &&
-                  offsetof(port_buf, len) == offsetof(struct iovec, iov_len),
-              "arrays of port_buf go to the kernel as they are");
-
-/* Ops of one direction in the order of their start: a ring, found by its last; NULL = none. */
-typedef struct epoll_line {
-  epoll_op *last;
-} epoll_line;
 
 /* Bits of epoll_handle.input. */
 enum {
@@ -103,11 +51,11 @@ struct epoll_handle {
   bool       shut; /* our sending side */
   bool       closing;
   union {
-    epoll_line recvs;    /* while INPUT_LINED */
-    epoll_op  *awaiting; /* while INPUT_AWAITED: of whoever starts the recv_ready, then of whoever clears that bit */
+    posix_line recvs;    /* while INPUT_LINED */
+    posix_op  *awaiting; /* while INPUT_AWAITED: of whoever starts the recv_ready, then of whoever clears that bit */
   };
   union {
-    epoll_line    sends;
+    posix_line    sends;
     epoll_handle *next_dead; /* when closed; under the port's lock */
   };
 };
@@ -158,229 +106,67 @@ static unsigned input_clear(epoll_handle *h, unsigned bits) {
 
 /* ---- ops ---- */
 
-static epoll_op *line_first(const epoll_line *l) {
-  return l->last == NULL ? NULL : l->last->next;
+static posix_line *epoll_line_of(epoll_handle *h, const posix_op *op) {
+  return posix_is_send(op) ? &h->sends : &h->recvs;
 }
 
-static void line_append(epoll_line *l, epoll_op *op) {
-  op->next = l->last == NULL ? op : l->last->next;
-  if (l->last != NULL) l->last->next = op;
-  l->last = op;
-}
-
-static void line_remove(epoll_line *l, epoll_op *op) {
-  epoll_op *before = l->last;
-  while (before->next != op) before = before->next;
-  before->next = op->next;
-  if (l->last == op) l->last = before == op ? NULL : before;
-}
-
-static epoll_line *epoll_line_of(epoll_handle *h, const epoll_op *op) {
-  bool sends = op->kind == EPOLL_CONNECT || op->kind == EPOLL_SEND || op->kind == EPOLL_SEND_TO;
-  return sends ? &h->sends : &h->recvs;
-}
-
-static bool epoll_line_empty(const epoll_handle *h, const epoll_line *l) {
+static bool epoll_line_empty(const epoll_handle *h, const posix_line *l) {
   return l == &h->recvs ? (input_get(h) & INPUT_LINED) == 0 : l->last == NULL;
 }
 
-static void epoll_line_append(epoll_handle *h, epoll_line *l, epoll_op *op) {
+static void epoll_line_append(epoll_handle *h, posix_line *l, posix_op *op) {
   if (epoll_line_empty(h, l)) l->last = NULL;
-  line_append(l, op);
+  posix_line_append(l, op);
   if (l == &h->recvs) input_set(h, INPUT_LINED);
 }
 
-static void epoll_op_init(epoll_op *op, epoll_handle *h, epoll_kind kind) {
-  op->ended = (packet_node){.packet = {.key = h->base.key, .op = (port_op *)op}};
-  op->handle = h;
-  op->kind = kind;
-}
-
-static void epoll_op_use(epoll_op *op, const port_buf *bufs, unsigned count, os_addr *addr) {
-  op->data.bufs = (port_buf *)bufs; /* the caller's array, until the op has to wait */
-  op->data.count = (uint16_t)count;
-  op->data.index = 0;
-  op->data.done = 0;
-  op->data.addr = addr;
-}
-
-/* Copies what is the caller's (the array, the address to send to) since the op outlives the call. */
-static int epoll_op_keep(epoll_op *op) {
-  bool to = op->kind == EPOLL_SEND_TO && op->data.addr != NULL;
-  if (op->data.count == 1 && !to) {
-    op->data.one = op->data.bufs[0];
-    op->data.bufs = &op->data.one;
-    return 0;
-  }
-  size_t    bytes = op->data.count * sizeof(port_buf);
-  port_buf *copy = malloc(bytes + sizeof(os_addr));
-  if (copy == NULL) return PORTICO_ENOBUFS;
-  memcpy(copy, op->data.bufs, bytes);
-  if (to) op->data.addr = memcpy((char *)copy + bytes, op->data.addr, sizeof(os_addr));
-  op->data.bufs = copy;
-  return 0;
-}
-
-static bool epoll_has_bufs(const epoll_op *op) {
-  return op->kind != EPOLL_ACCEPT && op->kind != EPOLL_CONNECT;
-}
-
-/* The op's packet goes to the others. */
-static void epoll_op_pack(epoll_op *op, uint32_t bytes, int err, packet_list *out) {
-  op->ended.packet.bytes = bytes;
-  op->ended.packet.err = err;
-  atomic_store_explicit(&op->pending, 0, memory_order_release);
-  packet_list_append(out, &op->ended);
-}
-
 /* An op that was pending goes from its line to the packets. */
-static void epoll_op_end(epoll_handle *h, epoll_op *op, uint32_t bytes, int err, packet_list *out) {
-  epoll_line *l = epoll_line_of(h, op);
-  line_remove(l, op);
+static void epoll_op_end(epoll_handle *h, posix_op *op, uint32_t bytes, int err, packet_list *out) {
+  posix_line *l = epoll_line_of(h, op);
+  posix_line_remove(l, op);
   if (l == &h->recvs && l->last == NULL) input_clear(h, INPUT_LINED);
-  if (epoll_has_bufs(op) && op->data.bufs != &op->data.one) free(op->data.bufs);
-  epoll_op_pack(op, bytes, err, out);
+  posix_op_pack(op, bytes, err, out);
 }
 
 /* Ends the recv_ready, if there is one that nobody else ends. */
 static bool epoll_end_awaiting(epoll_handle *h, int err, packet_list *out) {
   if ((input_clear(h, INPUT_AWAITED) & INPUT_AWAITED) == 0) return false;
-  epoll_op_pack(h->awaiting, 0, err, out);
+  posix_op_pack(h->awaiting, 0, err, out);
   return true;
-}
-
-/* ---- trying an op: > 0 or 0 = ended with that many bytes, EAGAIN = has to wait, other errors = ended ---- */
-
-static int64_t epoll_try_accept(epoll_handle *h, epoll_op *op) {
-  int err;
-  /* A peer that went away while it was queued is nobody's error: the next one may be there. */
-  do err = os_socket_accept(h->base.socket, &op->accepted.socket, &op->accepted.peer);
-  while (err == PORTICO_ECONNABORTED);
-  return err;
-}
-
-static int64_t epoll_try_recv(epoll_handle *h, epoll_op *op) {
-  bool          datagram = op->kind == EPOLL_RECV_FROM;
-  os_addr      *from = datagram ? op->data.addr : NULL;
-  struct msghdr msg = {.msg_iov = (struct iovec *)op->data.bufs, .msg_iovlen = op->data.count};
-  if (from != NULL) {
-    msg.msg_name = from->bytes;
-    msg.msg_namelen = sizeof from->bytes;
-  }
-  ssize_t n;
-  do n = recvmsg(h->base.socket, &msg, 0);
-  while (n < 0 && errno == EINTR);
-  if (n < 0) return os_error(errno);
-  if (from != NULL) from->len = msg.msg_namelen;
-  op->data.done = (uint32_t)n;
-  return (msg.msg_flags & MSG_TRUNC) != 0 && datagram ? PORTICO_EMSGSIZE : n;
-}
-
-/* Leaves out n bytes that were sent. */
-static void epoll_op_advance(epoll_op *op, size_t n) {
-  op->data.done += (uint32_t)n;
-  while (op->data.index < op->data.count) {
-    port_buf *b = &op->data.bufs[op->data.index];
-    size_t    part = n < b->len ? n : b->len;
-    b->data = (char *)b->data + part;
-    b->len -= part;
-    n -= part;
-    if (b->len > 0) return;
-    op->data.index++;
-  }
-}
-
-/* Offers several pieces to the kernel in one call. */
-static int64_t epoll_gather(os_socket s, const port_buf *bufs, unsigned count) {
-  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
-  ssize_t       n;
-  do n = sendmsg(s, &msg, MSG_NOSIGNAL);
-  while (n < 0 && errno == EINTR);
-  return n < 0 ? os_error(errno) : n;
-}
-
-/* Needs an array of our own: it is changed. */
-static int64_t epoll_try_send(epoll_handle *h, epoll_op *op) {
-  while (op->data.index < op->data.count) {
-    int64_t n = epoll_gather(h->base.socket, &op->data.bufs[op->data.index], op->data.count - op->data.index);
-    if (n < 0) return n;
-    epoll_op_advance(op, (size_t)n);
-  }
-  return op->data.done;
-}
-
-static int64_t epoll_try_send_to(epoll_handle *h, epoll_op *op) {
-  const os_addr *to = op->data.addr;
-  struct msghdr  msg = {.msg_iov = (struct iovec *)op->data.bufs, .msg_iovlen = op->data.count};
-  if (to != NULL) {
-    msg.msg_name = (void *)to->bytes;
-    msg.msg_namelen = to->len;
-  }
-  ssize_t n;
-  do n = sendmsg(h->base.socket, &msg, MSG_NOSIGNAL);
-  while (n < 0 && errno == EINTR);
-  return n < 0 ? os_error(errno) : n;
-}
-
-static int64_t epoll_try_connect(epoll_handle *h) {
-  int err = os_socket_take_error(h->base.socket);
-  if (err < 0) return err;
-  os_addr peer; /* an event from before the connect proves nothing; having a peer does */
-  if (os_socket_peer(h->base.socket, &peer) < 0) return PORTICO_EAGAIN;
-  h->connected = true;
-  return 0;
-}
-
-static int64_t epoll_try(epoll_handle *h, epoll_op *op) {
-  switch (op->kind) {
-  case EPOLL_ACCEPT: return epoll_try_accept(h, op);
-  case EPOLL_RECV:
-  case EPOLL_RECV_FROM: return epoll_try_recv(h, op);
-  case EPOLL_CONNECT: return epoll_try_connect(h);
-  case EPOLL_SEND: return epoll_try_send(h, op);
-  case EPOLL_SEND_TO: return epoll_try_send_to(h, op);
-  default: CHECK(!"an op that is on no handle");
-  }
-  return 0;
-}
-
-/* How many bytes had moved when an op ended with `result`. */
-static uint32_t epoll_bytes(const epoll_op *op, int64_t result) {
-  if (result >= 0) return (uint32_t)result;
-  return op->kind == EPOLL_SEND || result == PORTICO_EMSGSIZE ? op->data.done : 0;
 }
 
 /* Takes the kernel's readiness for a direction away, to be set again by an edge, or when the try went well.
  * result   false: it was not ready */
-static bool epoll_ready_take(epoll_handle *h, const epoll_line *l) {
+static bool epoll_ready_take(epoll_handle *h, const posix_line *l) {
   if (l == &h->recvs) return (input_clear(h, INPUT_READY) & INPUT_READY) != 0;
   return atomic_exchange_explicit(&h->writable, false, memory_order_acq_rel);
 }
 
-static void epoll_ready_give(epoll_handle *h, const epoll_line *l) {
+static void epoll_ready_give(epoll_handle *h, const posix_line *l) {
   if (l == &h->recvs) input_set(h, INPUT_READY);
   else flag_set(&h->writable, true);
 }
 
 /* Tries the ops of a line in order while the kernel may have something for it. */
-static void epoll_line_progress(epoll_handle *h, epoll_line *l, packet_list *out) {
+static void epoll_line_progress(epoll_handle *h, posix_line *l, packet_list *out) {
   while (!epoll_line_empty(h, l) && epoll_ready_take(h, l)) {
-    epoll_op *op = line_first(l);
-    int64_t   result = epoll_try(h, op);
+    posix_op *op = posix_line_first(l);
+    int64_t   result = posix_try(op);
     if (result == PORTICO_EAGAIN) continue; /* unless an edge came meanwhile that was all */
     epoll_ready_give(h, l);
-    epoll_op_end(h, op, epoll_bytes(op, result), result < 0 ? (int)result : 0, out);
+    if (op->kind == POSIX_CONNECT && result == 0) h->connected = true;
+    epoll_op_end(h, op, posix_bytes(op, result), result < 0 ? (int)result : 0, out);
     /* Out of descriptors: the next accept would fail the same way. What is queued in the kernel will be tried again
      * when the owner starts its accept anew. */
-    if (op->kind == EPOLL_ACCEPT && result < 0) return;
+    if (op->kind == POSIX_ACCEPT && result < 0) return;
   }
 }
 
 /* Starts an op: tries it at once if it is the first of its line, else lets it wait. */
-static int epoll_start(epoll_handle *h, epoll_op *op) {
+static int epoll_start(epoll_handle *h, posix_op *op) {
   port_queue *q = epoll_queue(h);
-  epoll_line *l = epoll_line_of(h, op);
-  int         err = epoll_has_bufs(op) ? epoll_op_keep(op) : 0;
+  posix_line *l = epoll_line_of(h, op);
+  int         err = posix_op_keep(op);
   if (err < 0) {
     os_mutex_unlock(&h->lock);
     return err;
@@ -423,7 +209,7 @@ static bool epoll_on_input(epoll_handle *h, unsigned char bits, packet_list *out
                                                   memory_order_relaxed));
   if ((before & INPUT_AWAITED) != 0) {
     h->look = true;
-    epoll_op_pack(h->awaiting, 0, 0, out);
+    posix_op_pack(h->awaiting, 0, 0, out);
   }
   return (before & INPUT_LINED) != 0;
 }
@@ -548,12 +334,8 @@ static void epoll_stats(port *p, port_stats *out_stats) {
   port_queue_stats(&epoll_of(p)->queue, out_stats);
 }
 
-static int epoll_timer(port *p, port_op *base, void *key, int64_t due_ns) {
-  epoll_op *op = (epoll_op *)base;
-  op->kind = EPOLL_TIMER;
-  op->queue = &epoll_of(p)->queue;
-  op->timer = (queue_timer){.node = {.packet = {.key = key, .op = base}}};
-  return port_queue_timer_start(op->queue, &op->timer, due_ns);
+static int epoll_timer(port *p, port_op *op, void *key, int64_t due_ns) {
+  return posix_timer(&epoll_of(p)->queue, op, key, due_ns);
 }
 
 /* ---- handles ---- */
@@ -569,19 +351,11 @@ static int epoll_register(epoll_handle *h) {
   return 0;
 }
 
-/* True if a stream is connected, or was until its peer reset it: then it has no peer any more, but an error to read. */
-static bool epoll_was_connected(os_socket s) {
-  os_addr peer;
-  if (os_socket_peer(s, &peer) >= 0) return true;
-  struct pollfd look = {.fd = s, .events = POLLIN};
-  return poll(&look, 1, 0) == 1 && (look.revents & POLLIN) != 0;
-}
-
 static int epoll_attach(port *p, port_handle *base) {
   epoll_handle *h = (epoll_handle *)base;
   if (port_queue_closed(&epoll_of(p)->queue)) return PORTICO_ECLOSED;
   os_mutex_init(&h->lock);
-  h->connected = base->kind == PORT_STREAM && epoll_was_connected(base->socket);
+  h->connected = base->kind == PORT_STREAM && posix_was_connected(base->socket);
   flag_set(&h->writable, base->kind == PORT_DATAGRAM || h->connected);
   if (base->kind != PORT_STREAM) input_set(h, INPUT_READY); /* a stream's first edge tells */
   /* A stream that is not connected would only announce that it hangs; it is registered by its connect. */
@@ -590,11 +364,11 @@ static int epoll_attach(port *p, port_handle *base) {
   return err;
 }
 
-static int epoll_cancel_line(epoll_handle *h, epoll_line *l, packet_list *out) {
+static int epoll_cancel_line(epoll_handle *h, posix_line *l, packet_list *out) {
   int n = 0;
   for (; !epoll_line_empty(h, l); n++) {
-    epoll_op *op = line_first(l);
-    epoll_op_end(h, op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
+    posix_op *op = posix_line_first(l);
+    epoll_op_end(h, op, posix_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, out);
   }
   return n;
 }
@@ -644,16 +418,15 @@ static int epoll_leave(epoll_handle *h, int err) {
 
 static int epoll_accept(port_handle *base, port_op *base_op) {
   epoll_handle *h = (epoll_handle *)base;
-  epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, false);
   if (err < 0) return err;
-  epoll_op_init(op, h, EPOLL_ACCEPT);
+  posix_op *op = posix_op_init(base_op, base, POSIX_ACCEPT);
   op->accepted.socket = OS_SOCKET_NONE;
   return epoll_start(h, op);
 }
 
 static os_socket epoll_accepted(port_op *base_op, os_addr *out_peer) {
-  epoll_op *op = (epoll_op *)base_op;
+  posix_op *op = (posix_op *)base_op;
   os_socket s = op->accepted.socket;
   op->accepted.socket = OS_SOCKET_NONE;
   if (out_peer != NULL) *out_peer = op->accepted.peer;
@@ -662,7 +435,6 @@ static os_socket epoll_accepted(port_op *base_op, os_addr *out_peer) {
 
 static int epoll_connect(port_handle *base, port_op *base_op, const os_addr *to) {
   epoll_handle *h = (epoll_handle *)base;
-  epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, false);
   if (err < 0) return err;
   if (h->connected || h->sends.last != NULL) return epoll_leave(h, PORTICO_EISCONN);
@@ -672,33 +444,31 @@ static int epoll_connect(port_handle *base, port_op *base_op, const os_addr *to)
   input_clear(h, INPUT_READY | INPUT_ENDED);
   err = epoll_register(h);
   if (err < 0) return epoll_leave(h, err);
-  epoll_op_init(op, h, EPOLL_CONNECT);
+  posix_op *op = posix_op_init(base_op, base, POSIX_CONNECT);
   flag_set(&h->writable, true); /* it may have succeeded at once */
   return epoll_start(h, op);
 }
 
 static int epoll_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count) {
   epoll_handle *h = (epoll_handle *)base;
-  epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, true);
   if (err < 0) return err;
   if ((input_get(h) & INPUT_AWAITED) != 0) return epoll_leave(h, PORTICO_EINVAL);
-  epoll_op_init(op, h, EPOLL_RECV);
-  epoll_op_use(op, bufs, count, NULL);
+  posix_op *op = posix_op_init(base_op, base, POSIX_RECV);
+  posix_op_use(op, bufs, count, NULL);
   input_set(h, INPUT_READY); /* the last take may have left something: one try tells */
   return epoll_start(h, op);
 }
 
 static int epoll_recv_ready(port_handle *base, port_op *base_op) {
   epoll_handle *h = (epoll_handle *)base;
-  epoll_op     *op = (epoll_op *)base_op;
   port_queue   *q = epoll_queue(h);
   unsigned char before = (unsigned char)input_get(h);
   if (port_queue_closed(q)) return PORTICO_ECLOSED;
   if (!h->connected) return PORTICO_ENOTCONN;
   if ((before & (INPUT_AWAITED | INPUT_LINED)) != 0) return PORTICO_EINVAL;
   CHECK(!h->closing);
-  epoll_op_init(op, h, EPOLL_RECV_READY);
+  posix_op *op = posix_op_init(base_op, base, POSIX_RECV_READY);
   port_queue_started(q);
   bool look = h->look;
   if (!look) {
@@ -714,7 +484,7 @@ static int epoll_recv_ready(port_handle *base, port_op *base_op) {
     h->look = true;
   }
   packet_list ended = {0};
-  epoll_op_pack(op, 0, 0, &ended);
+  posix_op_pack(op, 0, 0, &ended);
   port_queue_complete(q, &ended);
   return 0;
 }
@@ -734,18 +504,12 @@ static int64_t epoll_take(port_handle *base, port_op *op, void *scratch, size_t 
 
 static int epoll_send(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count) {
   epoll_handle *h = (epoll_handle *)base;
-  epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, true);
   if (err < 0) return err;
   if (h->shut) return epoll_leave(h, PORTICO_ESHUTDOWN);
-  epoll_op_init(op, h, EPOLL_SEND);
-  epoll_op_use(op, bufs, count, NULL);
+  posix_op *op = posix_op_init(base_op, base, POSIX_SEND);
+  posix_op_use(op, bufs, count, NULL);
   return epoll_start(h, op);
-}
-
-static int64_t epoll_offer(os_socket s, const port_buf *bufs, unsigned count) {
-  if (count == 1) return os_socket_send(s, bufs->data, bufs->len); /* the kernel has less to copy */
-  return epoll_gather(s, bufs, count);
 }
 
 static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsigned count) {
@@ -755,30 +519,28 @@ static int64_t epoll_try_send_now(port_handle *base, const port_buf *bufs, unsig
   if (!h->connected) return PORTICO_ENOTCONN;
   if (h->shut) return PORTICO_ESHUTDOWN;
   if (h->sends.last != NULL || !flag_get(&h->writable)) return PORTICO_EAGAIN;
-  int64_t result = epoll_offer(base->socket, bufs, count);
+  int64_t result = posix_offer(base->socket, bufs, count);
   if (result != PORTICO_EAGAIN) return result;
   flag_clear(&h->writable);
-  return epoll_offer(base->socket, bufs, count); /* an edge between the two may have been the last */
+  return posix_offer(base->socket, bufs, count); /* an edge between the two may have been the last */
 }
 
 static int epoll_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count,
                            os_addr *out_from) {
   epoll_handle *h = (epoll_handle *)base;
-  epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, false);
   if (err < 0) return err;
-  epoll_op_init(op, h, EPOLL_RECV_FROM);
-  epoll_op_use(op, bufs, count, out_from);
+  posix_op *op = posix_op_init(base_op, base, POSIX_RECV_FROM);
+  posix_op_use(op, bufs, count, out_from);
   return epoll_start(h, op);
 }
 
 static int epoll_send_to(port_handle *base, port_op *base_op, const port_buf *bufs, unsigned count, const os_addr *to) {
   epoll_handle *h = (epoll_handle *)base;
-  epoll_op     *op = (epoll_op *)base_op;
   int           err = epoll_enter(h, false);
   if (err < 0) return err;
-  epoll_op_init(op, h, EPOLL_SEND_TO);
-  epoll_op_use(op, bufs, count, (os_addr *)to);
+  posix_op *op = posix_op_init(base_op, base, POSIX_SEND_TO);
+  posix_op_use(op, bufs, count, (os_addr *)to);
   return epoll_start(h, op);
 }
 
@@ -794,16 +556,16 @@ static int epoll_shutdown_send(port_handle *base) {
 /* ---- cancel ---- */
 
 static int epoll_cancel(port_op *base) {
-  epoll_op *op = (epoll_op *)base;
-  if (op->kind == EPOLL_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
+  posix_op *op = (posix_op *)base;
+  if (op->kind == POSIX_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
   if (!atomic_load_explicit(&op->pending, memory_order_acquire)) return PORTICO_ENOTFOUND;
-  epoll_handle *h = op->handle;
+  epoll_handle *h = (epoll_handle *)op->handle;
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
-  if (op->kind == EPOLL_RECV_READY) {
+  if (op->kind == POSIX_RECV_READY) {
     epoll_end_awaiting(h, PORTICO_ECANCELED, &ended);
   } else if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
-    epoll_op_end(h, op, op->kind == EPOLL_SEND ? op->data.done : 0, PORTICO_ECANCELED, &ended);
+    epoll_op_end(h, op, posix_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, &ended);
   }
   os_mutex_unlock(&h->lock);
   if (ended.count == 0) return PORTICO_ENOTFOUND; /* it ended by itself meanwhile */

@@ -1,45 +1,95 @@
-/* port_posix.h - what the backends over POSIX sockets do alike: the bytes of an operation, and one try to move them.
- * Layer: port (private to it). Results of a try: bytes, EAGAIN (has to wait), or another error. */
+/* port_posix.h - operations as the backends over POSIX sockets keep them, and one try at each.   Layer: port (private).
+ * Nothing in here waits or locks: the lock of the handle is the backend's. */
 #ifndef PORTICO_PORT_PORT_POSIX_H
 #define PORTICO_PORT_PORT_POSIX_H
-#include "port/port.h"
+#include "port/port_queue.h"
+
+typedef enum posix_kind {
+  POSIX_ACCEPT,
+  POSIX_RECV,
+  POSIX_RECV_READY,
+  POSIX_RECV_FROM,
+  POSIX_CONNECT,
+  POSIX_SEND,
+  POSIX_SEND_TO,
+  POSIX_TIMER,
+} posix_kind;
 
 /* Which buffers, how far, from or to whom. */
-typedef struct port_data {
+typedef struct posix_data {
   port_buf *bufs; /* &one, or allocated together with the address to send to */
   port_buf  one;
-  unsigned  count, index; /* bufs[index] is the next to move */
-  uint32_t  done;         /* bytes moved so far */
   os_addr  *addr;         /* receive-from: where to write; send-to: where to (NULL = connected) */
-} port_data;
+  uint32_t  done;         /* bytes moved so far */
+  uint16_t  count, index; /* bufs[index] is the next to move */
+} posix_data;
 
-/* Notes what is the caller's. */
-void port_data_use(port_data *d, const port_buf *bufs, unsigned count, os_addr *addr);
+/* What is in a port_op. */
+typedef struct posix_op posix_op;
+struct posix_op {
+  port_op_head head;
+  union {
+    port_handle *handle;
+    port_queue  *queue; /* of a timer */
+  };
+  _Atomic int pending; /* changed under the handle's lock; 0 before the packet is queued */
+  posix_kind  kind;
+  union {
+    queue_timer timer;
+    struct {
+      packet_node ended; /* the packet to come */
+      posix_op   *next;  /* in its line, while pending */
+      union {
+        posix_data data;
+        struct {
+          os_socket socket;
+          os_addr   peer;
+        } accepted;
+      };
+    };
+  };
+};
 
-/* Copies the array and, when `to`, the address, since the operation outlives the call; gives the copies back.
+/* Ops of one direction in the order of their start: a ring, found by its last; NULL = none. */
+typedef struct posix_line {
+  posix_op *last;
+} posix_line;
+
+/* The first of a line, NULL = none; one more; one less, wherever it is. */
+posix_op *posix_line_first(const posix_line *l);
+void      posix_line_append(posix_line *l, posix_op *op);
+void      posix_line_remove(posix_line *l, posix_op *op);
+
+/* True if the op is one that sends, or connects. */
+bool posix_is_send(const posix_op *op);
+
+/* Fills in a new op of a handle; then, if it has buffers, those and an address. They are the caller's until
+ * posix_op_keep copies the array, and the address to send to, since the op outlives the call.
  * errors   ENOBUFS */
-int  port_data_keep(port_data *d, bool to);
-void port_data_drop(port_data *d);
+posix_op *posix_op_init(port_op *base, port_handle *h, posix_kind kind);
+void      posix_op_use(posix_op *op, const port_buf *bufs, unsigned count, os_addr *addr);
+int       posix_op_keep(posix_op *op);
 
-/* Copies received bytes into the buffers. result: how many had room */
-size_t port_data_fill(port_data *d, const unsigned char *bytes, size_t len);
+/* The op is over: its copies go, its packet goes to the others. It is in no line any more. */
+void posix_op_pack(posix_op *op, uint32_t bytes, int err, packet_list *out);
 
-/* One datagram, or what a stream has. A datagram that was cut is EMSGSIZE; done then counts what arrived. */
-int64_t port_data_recv(os_socket s, port_data *d, bool datagram);
+/* Starts a timer. errors: as port_timer */
+int posix_timer(port_queue *q, port_op *base, void *key, int64_t due_ns);
 
-/* All that is left, or as much as the kernel takes before it says EAGAIN. Needs kept buffers: it changes the array. */
-int64_t port_data_send(os_socket s, port_data *d);
+/* Copies received bytes into the op's buffers. result: how many had room */
+size_t posix_op_fill(posix_op *op, const unsigned char *bytes, size_t len);
 
-/* One datagram. */
-int64_t port_data_send_to(os_socket s, port_data *d);
+/* One try, without waiting. A datagram that was cut is EMSGSIZE.
+ * result   > 0 or 0: the op has ended, with that many bytes; EAGAIN: it has to wait; other errors: it has ended */
+int64_t posix_try(posix_op *op);
 
-/* Offers pieces to the kernel in one call, without waiting. */
-int64_t port_offer(os_socket s, const port_buf *bufs, unsigned count);
+/* How many bytes had moved when an op ended with `result`; when it was cancelled. */
+uint32_t posix_bytes(const posix_op *op, int64_t result);
+
+/* Offers pieces to the kernel in one call. result: as port_try_send */
+int64_t posix_offer(os_socket s, const port_buf *bufs, unsigned count);
 
 /* True if a stream is connected, or was until its peer reset it: then it has no peer any more, but an error to read. */
-bool port_was_connected(os_socket s);
-
-/* How the connect under way on s stands. result: 0, EAGAIN, or why it failed */
-int port_connect_result(os_socket s);
+bool posix_was_connected(os_socket s);
 
 #endif

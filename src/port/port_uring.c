@@ -6,16 +6,12 @@
  * long the leader waits. port_uring_ops.c has the operations, port_uring_ring.c the ring. */
 #include "port/port_uring.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "os/clock.h"
-
-static_assert(sizeof(uring_op) <= sizeof(port_op), "port_op has too little room for an op of io_uring");
-static_assert(offsetof(uring_op, timer) == offsetof(uring_op, ended), "a timer's packet is where all others are");
 
 /* ---- the leader ---- */
 
@@ -118,12 +114,8 @@ static void uring_port_flush(port *p) {
   uring_flush(uring_of(p));
 }
 
-static int uring_timer(port *p, port_op *base, void *key, int64_t due_ns) {
-  uring_op *op = (uring_op *)base;
-  op->kind = URING_OP_TIMER;
-  op->queue = &uring_of(p)->queue;
-  op->timer = (queue_timer){.node = {.packet = {.key = key, .op = base}}};
-  return port_queue_timer_start(op->queue, &op->timer, due_ns);
+static int uring_timer(port *p, port_op *op, void *key, int64_t due_ns) {
+  return posix_timer(&uring_of(p)->queue, op, key, due_ns);
 }
 
 const port_backend port_uring = {

@@ -15,7 +15,6 @@
 #include <liburing.h>
 
 #include "port/port_posix.h"
-#include "port/port_queue.h"
 
 enum {
   URING_ENTRIES = 1024,          /* requests between two submits; more submit by themselves */
@@ -42,48 +41,7 @@ typedef enum uring_request {
   URING_REQUEST_MASK = 7,
 } uring_request;
 
-typedef enum uring_kind {
-  URING_OP_ACCEPT,
-  URING_OP_RECV,
-  URING_OP_READY,
-  URING_OP_RECV_FROM,
-  URING_OP_CONNECT,
-  URING_OP_SEND,
-  URING_OP_SEND_TO,
-  URING_OP_TIMER,
-} uring_kind;
-
 typedef struct uring_handle uring_handle;
-
-typedef struct uring_op uring_op;
-struct uring_op {
-  port_op_head head;
-  _Atomic int  pending; /* changed under the handle's lock; 0 before the packet is queued */
-  uring_kind   kind;
-  union {
-    queue_timer timer; /* a timer's; its node is ended */
-    struct {
-      packet_node ended; /* the packet to come */
-      uring_op   *next, *prev; /* in its line of the handle, while pending */
-    };
-  };
-  union {
-    uring_handle *handle;
-    port_queue   *queue; /* of a timer */
-  };
-  union {
-    port_data data;
-    struct {
-      os_socket socket;
-      os_addr   peer;
-    } accepted;
-  };
-};
-
-/* Ops of one direction in the order of their start. */
-typedef struct uring_line {
-  uring_op *first, *last;
-} uring_line;
 
 /* What a request brought and nobody has taken: bytes in a buffer of the ring, or copied from one; or a connection. */
 typedef struct uring_part uring_part;
@@ -117,7 +75,7 @@ struct uring_handle {
   int         ended; /* the peer's end (URING_EOF), or the error that ended receiving; 0 = neither */
   int         failed; /* the error of a send that the caller had been told was taken */
   unsigned    parts_count;
-  uring_line  recvs, sends;
+  posix_line  recvs, sends;
   uring_part *parts, *parts_last;
   uring_part *taken; /* what port_take handed out last; given back by the next start */
   uring_out  *out;

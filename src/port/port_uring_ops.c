@@ -23,39 +23,14 @@ static port_queue *uring_queue(const uring_handle *h) {
 
 /* ---- lines ---- */
 
-static void uring_line_append(uring_line *l, uring_op *op) {
-  op->next = NULL;
-  op->prev = l->last;
-  if (l->last != NULL) l->last->next = op;
-  else l->first = op;
-  l->last = op;
-}
-
-static void uring_line_remove(uring_line *l, uring_op *op) {
-  if (op->prev != NULL) op->prev->next = op->next;
-  else l->first = op->next;
-  if (op->next != NULL) op->next->prev = op->prev;
-  else l->last = op->prev;
-}
-
-static uring_line *uring_line_of(uring_handle *h, const uring_op *op) {
-  bool sends = op->kind == URING_OP_CONNECT || op->kind == URING_OP_SEND || op->kind == URING_OP_SEND_TO;
-  return sends ? &h->sends : &h->recvs;
-}
-
-static bool uring_has_data(const uring_op *op) {
-  return op->kind == URING_OP_RECV || op->kind == URING_OP_RECV_FROM || op->kind == URING_OP_SEND ||
-         op->kind == URING_OP_SEND_TO;
+static posix_line *uring_line_of(uring_handle *h, const posix_op *op) {
+  return posix_is_send(op) ? &h->sends : &h->recvs;
 }
 
 /* An op that was pending goes from its line to the packets. */
-static void uring_op_end(uring_line *l, uring_op *op, uint32_t bytes, int err, packet_list *out) {
-  uring_line_remove(l, op);
-  if (uring_has_data(op)) port_data_drop(&op->data);
-  op->ended.packet.bytes = bytes;
-  op->ended.packet.err = err;
-  atomic_store_explicit(&op->pending, 0, memory_order_release);
-  packet_list_append(out, &op->ended);
+static void uring_op_end(uring_handle *h, posix_op *op, uint32_t bytes, int err, packet_list *out) {
+  posix_line_remove(uring_line_of(h, op), op);
+  posix_op_pack(op, bytes, err, out);
 }
 
 /* ---- requests ---- */
@@ -130,50 +105,50 @@ static void uring_give_back_taken(uring_handle *h) {
   h->taken = NULL;
 }
 
-static void uring_deliver_bytes(uring_handle *h, uring_op *op, packet_list *out) {
+static void uring_deliver_bytes(uring_handle *h, posix_op *op, packet_list *out) {
   if (h->parts == NULL) { /* then the end, or an error */
-    uring_op_end(&h->recvs, op, 0, h->ended < 0 ? h->ended : 0, out);
+    uring_op_end(h, op, 0, h->ended < 0 ? h->ended : 0, out);
     return;
   }
   size_t room = 1;
   for (uint32_t filled = 0; h->parts != NULL && room > 0; filled = op->data.done) {
-    room = port_data_fill(&op->data, h->parts->data, h->parts->len);
+    room = posix_op_fill(op, h->parts->data, h->parts->len);
     uring_part_consume(h, room);
     if (op->data.done == filled) break;
   }
-  uring_op_end(&h->recvs, op, op->data.done, 0, out);
+  uring_op_end(h, op, op->data.done, 0, out);
 }
 
-static void uring_deliver_connection(uring_handle *h, uring_op *op, packet_list *out) {
+static void uring_deliver_connection(uring_handle *h, posix_op *op, packet_list *out) {
   if (h->parts == NULL) {
     int err = h->ended;
     h->ended = 0; /* the listener lives; it accepts again when the owner asks again */
-    uring_op_end(&h->recvs, op, 0, err, out);
+    uring_op_end(h, op, 0, err, out);
     return;
   }
   uring_part *part = uring_part_pop(h);
   op->accepted.socket = part->socket;
   free(part);
   if (os_socket_peer(op->accepted.socket, &op->accepted.peer) < 0) op->accepted.peer.len = 0; /* gone already */
-  uring_op_end(&h->recvs, op, 0, 0, out);
+  uring_op_end(h, op, 0, 0, out);
 }
 
 /* Gives what has come to the ops that wait for it, in order. */
 static void uring_deliver(uring_handle *h, packet_list *out) {
-  while (h->recvs.first != NULL && (h->parts != NULL || h->ended != 0 || h->readable)) {
-    uring_op *op = h->recvs.first;
-    if (op->kind == URING_OP_ACCEPT) uring_deliver_connection(h, op, out);
-    else if (op->kind == URING_OP_RECV) uring_deliver_bytes(h, op, out);
-    else uring_op_end(&h->recvs, op, 0, 0, out);
+  while (posix_line_first(&h->recvs) != NULL && (h->parts != NULL || h->ended != 0 || h->readable)) {
+    posix_op *op = posix_line_first(&h->recvs);
+    if (op->kind == POSIX_ACCEPT) uring_deliver_connection(h, op, out);
+    else if (op->kind == POSIX_RECV) uring_deliver_bytes(h, op, out);
+    else uring_op_end(h, op, 0, 0, out);
   }
 }
 
 /* Makes the kernel tell of what comes next, for the op that waits. A receive that is being stopped must have ended
  * first: it could still bring bytes that come before those. */
 static void uring_arm_input(uring_handle *h) {
-  uring_op *op = h->recvs.first;
+  posix_op *op = posix_line_first(&h->recvs);
   if (op == NULL || uring_is_armed(h, URING_RECEIVE)) return;
-  if (op->kind != URING_OP_READY) h->bulk = h->readable = false; /* it has its own buffers */
+  if (op->kind != POSIX_RECV_READY) h->bulk = h->readable = false; /* it has its own buffers */
   if (h->bulk) uring_arm_poll(h, URING_READABLE);
   else uring_arm_receive(h);
 }
@@ -217,7 +192,7 @@ static void uring_on_accepted(uring_handle *h, const struct io_uring_cqe *cqe, p
   bool failed = h->ended != 0;
   uring_deliver(h, out);
   if (failed) return;
-  if (h->recvs.first != NULL) uring_arm_accept(h);
+  if (posix_line_first(&h->recvs) != NULL) uring_arm_accept(h);
   else if (h->parts_count >= URING_PARTS_MAX) uring_disarm(h, URING_ACCEPT);
 }
 
@@ -228,38 +203,22 @@ static int64_t uring_send_result(const uring_handle *h, int64_t result) {
   return result == PORTICO_EPIPE && !h->shut ? PORTICO_ECONNRESET : result;
 }
 
-static int64_t uring_send_on(uring_handle *h, uring_op *op) {
-  return h->failed < 0 ? h->failed : uring_send_result(h, port_data_send(h->base.socket, &op->data));
-}
-
-static int64_t uring_try(uring_handle *h, uring_op *op) {
-  switch (op->kind) {
-  case URING_OP_RECV_FROM: return port_data_recv(h->base.socket, &op->data, true);
-  case URING_OP_SEND_TO: return port_data_send_to(h->base.socket, &op->data);
-  case URING_OP_SEND: return uring_send_on(h, op);
-  case URING_OP_CONNECT: return port_connect_result(h->base.socket);
-  default: CHECK(!"an op that is not tried");
-  }
-  return 0;
-}
-
-/* How many bytes had moved when an op ended with `result`. */
-static uint32_t uring_bytes(const uring_op *op, int64_t result) {
-  if (result >= 0) return (uint32_t)result;
-  return op->kind == URING_OP_SEND || result == PORTICO_EMSGSIZE ? op->data.done : 0;
+static int64_t uring_try(uring_handle *h, posix_op *op) {
+  if (op->kind != POSIX_SEND) return posix_try(op);
+  return h->failed < 0 ? h->failed : uring_send_result(h, posix_try(op));
 }
 
 /* Tries the ops of a line in order until one has to wait. */
-static void uring_progress(uring_handle *h, uring_line *l, packet_list *out) {
-  while (l->first != NULL && (l == &h->recvs || h->out == NULL)) {
-    uring_op *op = l->first;
+static void uring_progress(uring_handle *h, posix_line *l, packet_list *out) {
+  while (posix_line_first(l) != NULL && (l == &h->recvs || h->out == NULL)) {
+    posix_op *op = posix_line_first(l);
     int64_t   result = uring_try(h, op);
     if (result == PORTICO_EAGAIN) {
       uring_arm_poll(h, l == &h->recvs ? URING_READABLE : URING_WRITABLE);
       return;
     }
-    if (op->kind == URING_OP_CONNECT && result == 0) h->connected = true;
-    uring_op_end(l, op, uring_bytes(op, result), result < 0 ? (int)result : 0, out);
+    if (op->kind == POSIX_CONNECT && result == 0) h->connected = true;
+    uring_op_end(h, op, posix_bytes(op, result), result < 0 ? (int)result : 0, out);
   }
 }
 
@@ -353,17 +312,16 @@ int uring_attach(port *p, port_handle *base) {
   uring_handle *h = uring_handle_of(base);
   if (port_queue_closed(&uring_of(p)->queue)) return PORTICO_ECLOSED;
   os_mutex_init(&h->lock);
-  h->connected = base->kind == PORT_STREAM && port_was_connected(base->socket);
+  h->connected = base->kind == PORT_STREAM && posix_was_connected(base->socket);
   h->armed = 1u << URING_HELD;
   atomic_fetch_add(&uring_of(p)->handles, 1);
   return 0;
 }
 
-static int uring_cancel_line(uring_line *l, packet_list *out) {
+static int uring_cancel_line(uring_handle *h, posix_line *l, packet_list *out) {
   int n = 0;
-  for (; l->first != NULL; n++) {
-    uring_op *op = l->first;
-    uring_op_end(l, op, op->kind == URING_OP_SEND ? op->data.done : 0, PORTICO_ECANCELED, out);
+  for (posix_op *op = posix_line_first(l); op != NULL; op = posix_line_first(l), n++) {
+    uring_op_end(h, op, posix_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, out);
   }
   return n;
 }
@@ -385,8 +343,8 @@ void uring_handle_close(port_handle *base, bool abort) {
   CHECK(!h->closing);
   h->closing = true;
   if (abort) os_socket_set_reset_on_close(base->socket);
-  uring_cancel_line(&h->recvs, &ended);
-  uring_cancel_line(&h->sends, &ended);
+  uring_cancel_line(h, &h->recvs, &ended);
+  uring_cancel_line(h, &h->sends, &ended);
   uring_drop_parts(h);
   for (unsigned r = URING_RECEIVE; r < URING_HELD; r++) {
     if (r != URING_OUT || abort) uring_disarm(h, (uring_request)r); /* what was taken leaves before an orderly end */
@@ -423,18 +381,10 @@ static int uring_leave(uring_handle *h, int err) {
 }
 
 /* Puts an op into its line. */
-static void uring_op_begin(uring_handle *h, uring_op *op) {
+static void uring_op_begin(uring_handle *h, posix_op *op) {
   port_queue_started(uring_queue(h));
   atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
-  uring_line_append(uring_line_of(h, op), op);
-}
-
-static uring_op *uring_op_init(port_op *base, uring_handle *h, uring_kind kind) {
-  uring_op *op = (uring_op *)base;
-  op->ended = (packet_node){.packet = {.key = h->base.key, .op = base}};
-  op->handle = h;
-  op->kind = kind;
-  return op;
+  posix_line_append(uring_line_of(h, op), op);
 }
 
 static int uring_leave_and_complete(uring_handle *h, packet_list *ended) {
@@ -444,23 +394,23 @@ static int uring_leave_and_complete(uring_handle *h, packet_list *ended) {
 }
 
 /* Starts an op that is tried: at once if it is the first of its line. */
-static int uring_start_tried(uring_handle *h, uring_op *op) {
+static int uring_start_tried(uring_handle *h, posix_op *op) {
   packet_list ended = {0};
-  uring_line *l = uring_line_of(h, op);
-  bool        first = l->first == NULL;
+  posix_line *l = uring_line_of(h, op);
+  bool        first = posix_line_first(l) == NULL;
   uring_op_begin(h, op);
   if (first) uring_progress(h, l, &ended);
   return uring_leave_and_complete(h, &ended);
 }
 
 /* Starts an op that waits for what a request brings, if it does not have it already. */
-static int uring_start_waiting(uring_handle *h, uring_op *op) {
+static int uring_start_waiting(uring_handle *h, posix_op *op) {
   packet_list ended = {0};
   uring_give_back_taken(h);
   uring_op_begin(h, op);
-  if (op->kind == URING_OP_RECV && op->data.done > 0) uring_op_end(&h->recvs, op, op->data.done, 0, &ended);
+  if (op->kind == POSIX_RECV && op->data.done > 0) uring_op_end(h, op, op->data.done, 0, &ended);
   uring_deliver(h, &ended);
-  if (h->recvs.first != NULL) (op->kind == URING_OP_ACCEPT ? uring_arm_accept : uring_arm_input)(h);
+  if (posix_line_first(&h->recvs) != NULL) (op->kind == POSIX_ACCEPT ? uring_arm_accept : uring_arm_input)(h);
   return uring_leave_and_complete(h, &ended);
 }
 
@@ -468,13 +418,13 @@ int uring_accept(port_handle *base, port_op *base_op) {
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  uring_op *op = uring_op_init(base_op, h, URING_OP_ACCEPT);
+  posix_op *op = posix_op_init(base_op, base, POSIX_ACCEPT);
   op->accepted.socket = OS_SOCKET_NONE;
   return uring_start_waiting(h, op);
 }
 
 os_socket uring_accepted(port_op *base_op, os_addr *out_peer) {
-  uring_op *op = (uring_op *)base_op;
+  posix_op *op = (posix_op *)base_op;
   os_socket s = op->accepted.socket;
   op->accepted.socket = OS_SOCKET_NONE;
   if (out_peer != NULL) *out_peer = op->accepted.peer;
@@ -485,16 +435,16 @@ int uring_connect(port_handle *base, port_op *base_op, const os_addr *to) {
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  if (h->connected || h->sends.first != NULL) return uring_leave(h, PORTICO_EISCONN);
+  if (h->connected || posix_line_first(&h->sends) != NULL) return uring_leave(h, PORTICO_EISCONN);
   err = os_socket_connect(base->socket, to);
   if (err < 0 && err != PORTICO_EAGAIN) return uring_leave(h, err);
-  return uring_start_tried(h, uring_op_init(base_op, h, URING_OP_CONNECT));
+  return uring_start_tried(h, posix_op_init(base_op, base, POSIX_CONNECT));
 }
 
 /* With no request in the kernel that could come first, what is there already need not wait for one. */
-static void uring_receive_now(uring_handle *h, uring_op *op) {
-  if (h->recvs.first != NULL || h->parts != NULL || h->ended != 0 || uring_is_armed(h, URING_RECEIVE)) return;
-  int64_t n = port_data_recv(h->base.socket, &op->data, false);
+static void uring_receive_now(uring_handle *h, posix_op *op) {
+  if (posix_line_first(&h->recvs) != NULL || h->parts != NULL || h->ended != 0 || uring_is_armed(h, URING_RECEIVE)) return;
+  int64_t n = posix_try(op);
   if (n == 0) h->ended = URING_EOF;
   else if (n < 0 && n != PORTICO_EAGAIN) h->ended = (int)n;
 }
@@ -503,9 +453,9 @@ int uring_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsign
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, true);
   if (err < 0) return err;
-  uring_op *op = uring_op_init(base_op, h, URING_OP_RECV);
-  port_data_use(&op->data, bufs, count, NULL);
-  err = port_data_keep(&op->data, false);
+  posix_op *op = posix_op_init(base_op, base, POSIX_RECV);
+  posix_op_use(op, bufs, count, NULL);
+  err = posix_op_keep(op);
   if (err < 0) return uring_leave(h, err);
   uring_receive_now(h, op);
   return uring_start_waiting(h, op);
@@ -515,8 +465,8 @@ int uring_recv_ready(port_handle *base, port_op *base_op) {
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, true);
   if (err < 0) return err;
-  if (h->recvs.first != NULL) return uring_leave(h, PORTICO_EINVAL);
-  return uring_start_waiting(h, uring_op_init(base_op, h, URING_OP_READY));
+  if (posix_line_first(&h->recvs) != NULL) return uring_leave(h, PORTICO_EINVAL);
+  return uring_start_waiting(h, posix_op_init(base_op, base, POSIX_RECV_READY));
 }
 
 /* Copies several parts together: one call of the receiver for all of them. */
@@ -578,9 +528,9 @@ int uring_send(port_handle *base, port_op *base_op, const port_buf *bufs, unsign
   int           err = uring_enter(h, true);
   if (err < 0) return err;
   if (h->shut) return uring_leave(h, PORTICO_ESHUTDOWN);
-  uring_op *op = uring_op_init(base_op, h, URING_OP_SEND);
-  port_data_use(&op->data, bufs, count, NULL);
-  err = port_data_keep(&op->data, false);
+  posix_op *op = posix_op_init(base_op, base, POSIX_SEND);
+  posix_op_use(op, bufs, count, NULL);
+  err = posix_op_keep(op);
   return err < 0 ? uring_leave(h, err) : uring_start_tried(h, op);
 }
 
@@ -590,7 +540,7 @@ static int uring_enter_to_send(uring_handle *h) {
   if (err < 0) return err;
   if (h->shut) err = PORTICO_ESHUTDOWN;
   else if (h->failed < 0) err = h->failed;
-  else if (h->sends.first != NULL || h->out != NULL) err = PORTICO_EAGAIN;
+  else if (posix_line_first(&h->sends) != NULL || h->out != NULL) err = PORTICO_EAGAIN;
   return err < 0 ? uring_leave(h, err) : 0;
 }
 
@@ -598,7 +548,7 @@ int64_t uring_try_send(port_handle *base, const port_buf *bufs, unsigned count) 
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter_to_send(h);
   if (err < 0) return err;
-  int64_t n = uring_send_result(h, port_offer(base->socket, bufs, count));
+  int64_t n = uring_send_result(h, posix_offer(base->socket, bufs, count));
   os_mutex_unlock(&h->lock);
   return n;
 }
@@ -630,9 +580,9 @@ int uring_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, u
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  uring_op *op = uring_op_init(base_op, h, URING_OP_RECV_FROM);
-  port_data_use(&op->data, bufs, count, out_from);
-  err = port_data_keep(&op->data, false);
+  posix_op *op = posix_op_init(base_op, base, POSIX_RECV_FROM);
+  posix_op_use(op, bufs, count, out_from);
+  err = posix_op_keep(op);
   return err < 0 ? uring_leave(h, err) : uring_start_tried(h, op);
 }
 
@@ -640,9 +590,9 @@ int uring_send_to(port_handle *base, port_op *base_op, const port_buf *bufs, uns
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  uring_op *op = uring_op_init(base_op, h, URING_OP_SEND_TO);
-  port_data_use(&op->data, bufs, count, (os_addr *)to);
-  err = port_data_keep(&op->data, to != NULL);
+  posix_op *op = posix_op_init(base_op, base, POSIX_SEND_TO);
+  posix_op_use(op, bufs, count, (os_addr *)to);
+  err = posix_op_keep(op);
   return err < 0 ? uring_leave(h, err) : uring_start_tried(h, op);
 }
 
@@ -659,22 +609,21 @@ int uring_shutdown_send(port_handle *base) {
 
 /* With nobody left who wants it, what is to come is left in the kernel. */
 static void uring_stop_receiving(uring_handle *h) {
-  if (h->recvs.first != NULL) return;
+  if (posix_line_first(&h->recvs) != NULL) return;
   uring_disarm(h, URING_RECEIVE);
   uring_disarm(h, URING_ACCEPT);
   uring_flush(uring_port_of(h));
 }
 
 int uring_cancel(port_op *base) {
-  uring_op *op = (uring_op *)base;
-  if (op->kind == URING_OP_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
+  posix_op *op = (posix_op *)base;
+  if (op->kind == POSIX_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
   if (!atomic_load_explicit(&op->pending, memory_order_acquire)) return PORTICO_ENOTFOUND;
-  uring_handle *h = op->handle;
+  uring_handle *h = uring_handle_of(op->handle);
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
   if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
-    uint32_t bytes = op->kind == URING_OP_SEND ? op->data.done : 0;
-    uring_op_end(uring_line_of(h, op), op, bytes, PORTICO_ECANCELED, &ended);
+    uring_op_end(h, op, posix_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, &ended);
     uring_stop_receiving(h);
   }
   os_mutex_unlock(&h->lock);
@@ -687,7 +636,7 @@ int uring_cancel_all(port_handle *base) {
   uring_handle *h = uring_handle_of(base);
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
-  int n = uring_cancel_line(&h->recvs, &ended) + uring_cancel_line(&h->sends, &ended);
+  int n = uring_cancel_line(h, &h->recvs, &ended) + uring_cancel_line(h, &h->sends, &ended);
   uring_stop_receiving(h);
   os_mutex_unlock(&h->lock);
   port_queue_complete(uring_queue(h), &ended);
