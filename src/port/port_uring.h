@@ -65,18 +65,18 @@ struct uring_handle {
   port_handle base;
   os_mutex    lock; /* before uring_port.lock */
   /* under lock */
-  uint8_t     armed;     /* 1 << request: a completion that names the handle is to come */
-  uint8_t     cancelled; /* of these: was asked to end */
+  uint8_t     armed;       /* 1 << request: a completion that names the handle is to come */
+  uint8_t     cancelled;   /* of these: was asked to end */
+  uint8_t     parts_count; /* a receive or accept is stopped long before it is full */
   bool        connected;
-  bool        shut;      /* our sending side, or it will be as soon as `out` has left */
+  bool        shut;     /* our sending side, or it will be as soon as `out` has left */
   bool        closing;
   bool        bulk;     /* much comes: received straight into the taker's memory, after a poll request */
   bool        readable; /* in bulk: the poll has said so, and nothing has said otherwise since */
-  int         ended; /* the peer's end (URING_EOF), or the error that ended receiving; 0 = neither */
-  int         failed; /* the error of a send that the caller had been told was taken */
-  unsigned    parts_count;
+  int         ended;    /* the peer's end (URING_EOF), or the error that ended receiving; 0 = neither */
+  int         failed;   /* the error of a send that the caller had been told was taken */
   posix_line  recvs, sends;
-  uring_part *parts, *parts_last;
+  uring_part *parts; /* a ring, found by its last */
   uring_part *taken; /* what port_take handed out last; given back by the next start */
   uring_out  *out;
 };

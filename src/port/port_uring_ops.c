@@ -77,26 +77,31 @@ static void uring_disarm(uring_handle *h, uring_request request) {
 
 /* ---- receiving: parts in, ops out ---- */
 
+static uring_part *uring_part_first(const uring_handle *h) {
+  return h->parts == NULL ? NULL : h->parts->next;
+}
+
 static void uring_part_append(uring_handle *h, uring_part *part) {
-  part->next = NULL;
-  if (h->parts != NULL) h->parts_last->next = part;
-  else h->parts = part;
-  h->parts_last = part;
-  h->parts_count++;
+  part->next = h->parts == NULL ? part : h->parts->next;
+  if (h->parts != NULL) h->parts->next = part;
+  h->parts = part;
+  if (h->parts_count < UINT8_MAX) h->parts_count++;
 }
 
 static uring_part *uring_part_pop(uring_handle *h) {
-  uring_part *part = h->parts;
-  h->parts = part->next;
-  h->parts_count--;
+  uring_part *part = h->parts->next;
+  if (part == h->parts) h->parts = NULL;
+  else h->parts->next = part->next;
+  if (h->parts_count > 0) h->parts_count--;
   return part;
 }
 
 /* Forgets the first n bytes of the first part. */
 static void uring_part_consume(uring_handle *h, size_t n) {
-  h->parts->data += n;
-  h->parts->len -= (uint32_t)n;
-  if (h->parts->len == 0) uring_part_free(uring_port_of(h), uring_part_pop(h));
+  uring_part *part = uring_part_first(h);
+  part->data += n;
+  part->len -= (uint32_t)n;
+  if (part->len == 0) uring_part_free(uring_port_of(h), uring_part_pop(h));
 }
 
 static void uring_give_back_taken(uring_handle *h) {
@@ -110,12 +115,11 @@ static void uring_deliver_bytes(uring_handle *h, posix_op *op, packet_list *out)
     uring_op_end(h, op, 0, h->ended < 0 ? h->ended : 0, out);
     return;
   }
-  size_t room = 1;
-  for (uint32_t filled = 0; h->parts != NULL && room > 0; filled = op->data.done) {
-    room = posix_op_fill(op, h->parts->data, h->parts->len);
-    uring_part_consume(h, room);
-    if (op->data.done == filled) break;
-  }
+  size_t filled;
+  do {
+    filled = posix_op_fill(op, uring_part_first(h)->data, uring_part_first(h)->len);
+    uring_part_consume(h, filled);
+  } while (filled > 0 && h->parts != NULL);
   uring_op_end(h, op, op->data.done, 0, out);
 }
 
@@ -443,7 +447,8 @@ int uring_connect(port_handle *base, port_op *base_op, const os_addr *to) {
 
 /* With no request in the kernel that could come first, what is there already need not wait for one. */
 static void uring_receive_now(uring_handle *h, posix_op *op) {
-  if (posix_line_first(&h->recvs) != NULL || h->parts != NULL || h->ended != 0 || uring_is_armed(h, URING_RECEIVE)) return;
+  bool in_line = posix_line_first(&h->recvs) != NULL || h->parts != NULL;
+  if (in_line || h->ended != 0 || uring_is_armed(h, URING_RECEIVE)) return;
   int64_t n = posix_try(op);
   if (n == 0) h->ended = URING_EOF;
   else if (n < 0 && n != PORTICO_EAGAIN) h->ended = (int)n;
@@ -473,10 +478,11 @@ int uring_recv_ready(port_handle *base, port_op *base_op) {
 static size_t uring_gather_parts(uring_handle *h, unsigned char *scratch, size_t cap) {
   size_t n = 0;
   while (h->parts != NULL && n < cap) {
-    size_t part = h->parts->len < cap - n ? h->parts->len : cap - n;
-    memcpy(scratch + n, h->parts->data, part);
-    n += part;
-    uring_part_consume(h, part);
+    const uring_part *part = uring_part_first(h);
+    size_t            len = part->len < cap - n ? part->len : cap - n;
+    memcpy(scratch + n, part->data, len);
+    n += len;
+    uring_part_consume(h, len);
   }
   return n;
 }
@@ -506,11 +512,11 @@ int64_t uring_take(port_handle *base, port_op *op, void *scratch, size_t cap, co
   os_mutex_lock(&h->lock);
   CHECK(!h->closing);
   uring_give_back_taken(h);
-  uring_part *part = h->parts;
+  uring_part *part = uring_part_first(h);
   int64_t     n;
   if (part == NULL && h->ended != 0) {
     n = h->ended == URING_EOF ? 0 : h->ended;
-  } else if (part != NULL && !h->bulk && part->next == NULL && part->len <= cap) {
+  } else if (part != NULL && !h->bulk && part == h->parts && part->len <= cap) {
     n = part->len;
     *out_data = part->data;
     h->taken = uring_part_pop(h);
