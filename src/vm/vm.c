@@ -93,8 +93,12 @@ char *vm_take_message(vm *v) {
 
 /* ---- the way in ---- */
 
-void vm_enter(vm *v, const char *what, const char *where) {
-  watch_enter(v->rt->watchdog, &v->watch, v->L, what, where);
+void vm_name_calls(vm *v, const char *what, const char *where) {
+  watch_name(&v->watch, v->L, what, where);
+}
+
+void vm_enter(vm *v) {
+  watch_enter(v->rt->watchdog, &v->watch);
 }
 
 void vm_leave(vm *v) {
@@ -106,7 +110,8 @@ void vm_leave(vm *v) {
 
 /* result   0; ESCRIPT: the message is on the stack */
 static int vm_run(vm *v, int args, const char *what, const char *where) {
-  vm_enter(v, what, where);
+  vm_name_calls(v, what, where);
+  vm_enter(v);
   int status = lua_pcall(v->L, args, 0, VM_TRACEBACK);
   vm_leave(v);
   return status == LUA_OK ? 0 : PORTICO_ESCRIPT;
