@@ -80,6 +80,11 @@ unsigned chunks_gather(const chunks *c, port_buf *out_bufs, unsigned max_bufs, s
 void chunks_drop(chunks *c, chunk_pool *pool, size_t n) {
   CHECK(n <= c->bytes);
   c->bytes -= n;
+  if (c->bytes == 0 && c->last != NULL && c->last->next == c->last) { /* nearly always */
+    chunk_give_back(pool, c->last);
+    c->last = NULL;
+    return;
+  }
   while (n > 0) {
     chunk *k = c->last->next;
     size_t part = k->end - k->begin < n ? k->end - k->begin : n;
