@@ -4,7 +4,7 @@
 #define PORTICO_BASE_BLOCKS_H
 #include <stddef.h>
 
-enum { BLOCKS_SIZES = 17 }; /* of 8, 24, 40, ... 264 bytes: just what glibc's malloc has room for */
+enum { BLOCKS_SIZES = 257 }; /* of 8, 24, 40, ... 4104 bytes: just what glibc's malloc has room for */
 
 typedef struct free_block {
   struct free_block *next;
@@ -12,8 +12,8 @@ typedef struct free_block {
 
 /* Not thread-safe. Zeroed = empty. */
 typedef struct blocks {
+  size_t      kept; /* bytes in the lists */
   free_block *free[BLOCKS_SIZES];
-  size_t kept; /* bytes in the lists */
 } blocks;
 
 /* As malloc. */

@@ -14,7 +14,6 @@ static int slots_grow(slots *s) {
   uint32_t room = s->room == 0 ? 16 : s->room * 2;
   slot    *table = realloc(s->table, room * sizeof *table);
   if (table == NULL) return PORTICO_ENOMEM;
-  for (uint32_t i = s->room; i < room; i++) table[i] = (slot){0};
   s->table = table;
   s->room = room;
   return 0;
@@ -30,6 +29,7 @@ int slots_add(slots *s, void *pointer, slot_id *out_id) {
   if (s->first_free == 0) {
     int err = s->used == s->room ? slots_grow(s) : 0;
     if (err < 0) return err;
+    s->table[s->used] = (slot){0}; /* not before: memory never touched is not there yet */
     s->first_free = ++s->used;
   }
   uint32_t index = s->first_free - 1;

@@ -18,7 +18,6 @@ static chunk *chunk_take(chunk_pool *pool, size_t bytes) {
     if (k == NULL) return NULL;
     k->room = room;
   }
-  k->next = NULL;
   k->begin = k->end = 0;
   return k;
 }
@@ -57,8 +56,8 @@ int chunks_append(chunks *c, chunk_pool *pool, const void *data, size_t len) {
     c->last->end += fits;
   }
   if (more != NULL) {
+    more->next = c->last != NULL ? c->last->next : more;
     if (c->last != NULL) c->last->next = more;
-    else c->first = more;
     c->last = more;
   }
   c->bytes += len;
@@ -68,9 +67,11 @@ int chunks_append(chunks *c, chunk_pool *pool, const void *data, size_t len) {
 unsigned chunks_gather(const chunks *c, port_buf *out_bufs, unsigned max_bufs, size_t max_bytes, size_t *out_bytes) {
   unsigned n = 0;
   size_t   bytes = 0;
-  for (chunk *k = c->first; k != NULL && n < max_bufs && bytes < max_bytes; k = k->next) {
+  for (chunk *k = c->last; k != NULL && n < max_bufs && bytes < max_bytes;) {
+    k = k->next;
     out_bufs[n++] = (port_buf){.data = k->data + k->begin, .len = k->end - k->begin};
     bytes += k->end - k->begin;
+    if (k == c->last) break;
   }
   *out_bytes = bytes;
   return n;
@@ -79,22 +80,19 @@ unsigned chunks_gather(const chunks *c, port_buf *out_bufs, unsigned max_bufs, s
 void chunks_drop(chunks *c, chunk_pool *pool, size_t n) {
   CHECK(n <= c->bytes);
   c->bytes -= n;
-  if (c->bytes == 0) {
-    while (c->first != NULL) {
-      chunk *k = c->first;
-      c->first = k->next;
-      chunk_give_back(pool, k);
-    }
+  if (c->bytes == 0 && c->last != NULL && c->last->next == c->last) { /* nearly always */
+    chunk_give_back(pool, c->last);
     c->last = NULL;
     return;
   }
-  while (n > 0) { /* at least one chunk stays */
-    chunk *k = c->first;
+  while (n > 0) {
+    chunk *k = c->last->next;
     size_t part = k->end - k->begin < n ? k->end - k->begin : n;
     k->begin += part;
     n -= part;
     if (k->begin < k->end) return;
-    c->first = k->next;
+    if (k == c->last) c->last = NULL;
+    else c->last->next = k->next;
     chunk_give_back(pool, k);
   }
 }

@@ -29,7 +29,7 @@ void chunk_pool_fini(chunk_pool *pool);
 
 /* The bytes of one connection, in order. Zeroed = empty. */
 typedef struct chunks {
-  chunk *first, *last;
+  chunk *last; /* of a ring: its next is the first; NULL = none */
   size_t bytes;
 } chunks;
 

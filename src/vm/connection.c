@@ -25,7 +25,6 @@ static const char connection_type[] = "portico.Connection";
 
 typedef struct connection connection;
 struct connection {
-  handlers   *handlers;
   slot_id     id;
   const void *object; /* address of its Lua object, which stays as long as it is in the table of objects */
   stream      stream; /* beside what each message touches, too */
@@ -38,6 +37,10 @@ static connection *connection_of(stream *s) {
 
 static vm *connection_vm(const connection *c) {
   return container_of(c->stream.turn, vm, turn);
+}
+
+static handlers *connection_handlers(const connection *c) {
+  return container_of(c->stream.limits, handlers, limits);
 }
 
 static int connection_place(slot_id id) {
@@ -61,7 +64,7 @@ static void connection_push(connection *c) {
 }
 
 static int connection_call(connection *c, handler_event event, int args) {
-  return vm_call(connection_vm(c), args, handlers_name(event), c->handlers->where);
+  return vm_call(connection_vm(c), args, handlers_name(event), connection_handlers(c)->where);
 }
 
 /* A handler that raised an error costs this connection, nothing else. */
@@ -71,7 +74,7 @@ static void connection_check(connection *c, int err) {
 
 /* Calls a handler that takes only the connection. False if the script has none. */
 static bool connection_tell(connection *c, handler_event event) {
-  if (!handlers_push(c->handlers, event)) return false;
+  if (!handlers_push(connection_handlers(c), event)) return false;
   connection_push(c);
   connection_check(c, connection_call(c, event, 1));
   return true;
@@ -88,12 +91,13 @@ static void connection_on_data(stream *s, const void *data, size_t len) {
   connection *c = connection_of(s);
   vm         *v = connection_vm(c);
   lua_State  *L = v->L;
-  if (v->receiver == NULL || v->receiver->handlers != c->handlers) {
-    if (!handlers_push(c->handlers, ON_DATA)) return;
+  if (v->receiver == NULL || v->receiver->stream.limits != c->stream.limits) {
+    if (!handlers_push(connection_handlers(c), ON_DATA)) return;
     lua_replace(L, ARRIVALS_HANDLER);
+    vm_name_calls(v, handlers_name(ON_DATA), connection_handlers(c)->where);
   }
   v->receiver = c;
-  vm_enter(v, handlers_name(ON_DATA), c->handlers->where);
+  vm_enter(v);
   lua_pushvalue(L, ARRIVALS_HANDLER);
   connection_push(c);
   lua_pushlstring(L, data, len);
@@ -118,8 +122,9 @@ void connection_deliver(turn *t) {
     connection *c = v->receiver;
     v->receiver = NULL;
     if (status == LUA_OK) return;
+    CHECK(c != NULL); /* nothing else can fail in there */
     vm_leave(v);
-    vm_log_error(v, handlers_name(ON_DATA), c->handlers->where);
+    vm_log_error(v, handlers_name(ON_DATA), connection_handlers(c)->where);
     connection_check(c, PORTICO_ESCRIPT);
   }
 }
@@ -152,7 +157,7 @@ static void connection_free(connection *c) {
   lua_pushnil(v->L);
   lua_rawseti(v->L, VM_OBJECTS, connection_place(c->id)); /* an existing key: needs no memory */
   slots_remove(&v->connections, c->id);
-  handlers_unref(c->handlers);
+  handlers_unref(connection_handlers(c));
   free(c);
   connection_uncount(v);
 }
@@ -161,7 +166,7 @@ static void connection_on_close(stream *s, int err) {
   connection *c = connection_of(s);
   lua_State  *L = connection_vm(c)->L;
   lua_pushcfunction(L, connection_push_end);
-  if (handlers_push(c->handlers, ON_CLOSE)) {
+  if (handlers_push(connection_handlers(c), ON_CLOSE)) {
     connection_push(c);
     lua_pushinteger(L, err);
     connection_call(c, ON_CLOSE, 3); /* an error in here was logged; there is nothing left to close */
@@ -214,7 +219,6 @@ static int connection_new(vm *v, handlers *h, lua_State *L, connection **out_c) 
   connection *c = calloc(1, sizeof *c);
   int         err = PORTICO_ENOMEM;
   if (c != NULL) {
-    c->handlers = h;
     stream_init(&c->stream, &v->turn, &connection_events, &h->limits);
     err = connection_register(c, L);
   }
@@ -304,7 +308,7 @@ typedef struct connection_lookup {
 
 static void connection_begin(connection *c, const os_addr *to, int found) {
   int err = found;
-  if (found > 0) err = stream_connect(&c->stream, to, (unsigned)found, handlers_set_socket, c->handlers);
+  if (found > 0) err = stream_connect(&c->stream, to, (unsigned)found, handlers_set_socket, connection_handlers(c));
   if (err < 0) stream_fail(&c->stream, err);
 }
 

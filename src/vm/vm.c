@@ -46,22 +46,30 @@ static bool vm_exceed(vm *v, size_t used) {
   return true;
 }
 
+/* Not inlined: what comes with every message would save its registers, too. */
+__attribute__((noinline)) static void *vm_resize(vm *v, void *block, size_t old_bytes, size_t new_bytes) {
+  size_t used = v->memory.used - old_bytes + new_bytes;
+  if (used > v->memory.soft && new_bytes > old_bytes && !vm_exceed(v, used)) return NULL;
+  void *moved = blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
+  if (moved != NULL) v->memory.used = used;
+  return moved;
+}
+
 /* The allocator of the state: counts what it holds. */
 static void *vm_allocate(void *arg, void *block, size_t old_bytes, size_t new_bytes) {
   vm *v = arg;
-  if (new_bytes == 0) {
-    if (block == NULL) return NULL;
-    v->memory.used -= old_bytes;
-    blocks_free(&v->memory.blocks, block, old_bytes, vm_keep(v));
-    return NULL;
+  if (block != NULL && new_bytes > 0) return vm_resize(v, block, old_bytes, new_bytes);
+  if (new_bytes > 0) { /* old_bytes is a type tag */
+    size_t used = v->memory.used + new_bytes;
+    if (used > v->memory.soft && !vm_exceed(v, used)) return NULL;
+    void *made = blocks_new(&v->memory.blocks, new_bytes);
+    if (made != NULL) v->memory.used = used;
+    return made;
   }
-  size_t held = block != NULL ? old_bytes : 0; /* old_bytes is a type tag for new blocks */
-  size_t used = v->memory.used - held + new_bytes;
-  if (used > v->memory.soft && new_bytes > held && !vm_exceed(v, used)) return NULL;
-  void *made = block == NULL ? blocks_new(&v->memory.blocks, new_bytes)
-                             : blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
-  if (made != NULL) v->memory.used = used;
-  return made;
+  if (block == NULL) return NULL;
+  v->memory.used -= old_bytes;
+  blocks_free(&v->memory.blocks, block, old_bytes, vm_keep(v));
+  return NULL;
 }
 
 /* ---- errors ---- */
@@ -93,8 +101,12 @@ char *vm_take_message(vm *v) {
 
 /* ---- the way in ---- */
 
-void vm_enter(vm *v, const char *what, const char *where) {
-  watch_enter(v->rt->watchdog, &v->watch, v->L, what, where);
+void vm_name_calls(vm *v, const char *what, const char *where) {
+  watch_name(&v->watch, v->L, what, where);
+}
+
+void vm_enter(vm *v) {
+  watch_enter(v->rt->watchdog, &v->watch);
 }
 
 void vm_leave(vm *v) {
@@ -106,7 +118,8 @@ void vm_leave(vm *v) {
 
 /* result   0; ESCRIPT: the message is on the stack */
 static int vm_run(vm *v, int args, const char *what, const char *where) {
-  vm_enter(v, what, where);
+  vm_name_calls(v, what, where);
+  vm_enter(v);
   int status = lua_pcall(v->L, args, 0, VM_TRACEBACK);
   vm_leave(v);
   return status == LUA_OK ? 0 : PORTICO_ESCRIPT;

@@ -67,8 +67,11 @@ char *vm_take_message(vm *v);
  * result   0; ESCRIPT. The stack is as before the function was pushed, either way */
 int vm_call(vm *v, int args, const char *what, const char *where);
 
+/* Tells the watchdog what the calls of handlers to come are; `what` and `where` as for vm_call. */
+void vm_name_calls(vm *v, const char *what, const char *where);
+
 /* Bracket each call of a handler, for the watchdog: what a call that was ended has held is collected in vm_leave. */
-void vm_enter(vm *v, const char *what, const char *where);
+void vm_enter(vm *v);
 void vm_leave(vm *v);
 
 /* Logs the error on top of the main stack in the name of `what` and `where`, and pops it. */

@@ -64,11 +64,14 @@ void watch_init(watch *w) {
   *w = (watch){.interrupt.run = watch_on_interrupt};
 }
 
-void watch_enter(watchdog *dog, watch *w, lua_State *L, const char *what, const char *where) {
+void watch_name(watch *w, lua_State *L, const char *what, const char *where) {
   atomic_store_explicit(&w->running, L, memory_order_relaxed);
   atomic_store_explicit(&w->what, what, memory_order_relaxed);
   atomic_store_explicit(&w->where, where, memory_order_relaxed);
   atomic_store_explicit(&w->worker, self_joined ? &self_view : NULL, memory_order_relaxed);
+}
+
+void watch_enter(watchdog *dog, watch *w) {
   uint32_t calls = atomic_load_explicit(&w->calls, memory_order_relaxed);
   DCHECK((calls & 1) == 0);
   atomic_store_explicit(&w->calls, calls + 1, memory_order_release);

@@ -44,8 +44,11 @@ void watchdog_leave(watchdog *dog);
 /* Makes a watch with no call in it. */
 void watch_init(watch *w);
 
+/* Says on the worker what the calls to come are: for all until the next watch_name. */
+void watch_name(watch *w, lua_State *L, const char *what, const char *where);
+
 /* Around each call into Lua, on the worker. leave takes the hook away if there was one: true if the call was ended. */
-void watch_enter(watchdog *dog, watch *w, lua_State *L, const char *what, const char *where);
+void watch_enter(watchdog *dog, watch *w);
 bool watch_leave(watch *w, lua_State *L);
 
 /* Sets the hook that raises errors on the running coroutine: also how the memory cap ends a call. */

@@ -194,6 +194,45 @@ case("without on_end a connection finishes its sends and closes", function(done)
   })
 end)
 
+case("of what arrives together each handler gets its own, and an error costs one connection", function(done)
+  local COUNT, opens, echoes, closes = 40, 0, 0, 0
+  local clients = {}
+  local listener
+  listener = assert(portico.listen(LOOPBACK, {
+    on_data = function(conn, data)
+      local number = tonumber(data)
+      if number % 3 == 0 then error("every third fails: " .. number) end
+      if number % 3 == 1 then portico.after(0, function() conn:send(data) end) else conn:send(data) end
+    end,
+  }))
+  local function finished()
+    if echoes + closes < COUNT then return end
+    assert(echoes == COUNT - COUNT // 3 and closes == COUNT // 3)
+    for _, client in ipairs(clients) do client:close() end
+    listener:close()
+    done()
+  end
+  for i = 1, COUNT do
+    clients[i] = assert(portico.connect(listener.url, {
+      on_open = function()
+        opens = opens + 1
+        if opens < COUNT then return end
+        for number, client in ipairs(clients) do client:send(tostring(number)) end -- they leave in a row
+      end,
+      on_data = function(conn, data)
+        assert(conn == clients[tonumber(data)] and i == tonumber(data) and i % 3 ~= 0)
+        echoes = echoes + 1
+        finished()
+      end,
+      on_close = function()
+        if i % 3 ~= 0 then return end
+        closes = closes + 1
+        finished()
+      end,
+    }))
+  end
+end)
+
 case("closing inside its own handlers; send after close", function(done)
   local closes = 0
   pair({
@@ -207,6 +246,7 @@ case("closing inside its own handlers; send after close", function(done)
     on_close = function(conn, err)
       closes = closes + 1
       assert(not err and closes == 1)
+      assert(conn.peer and conn.own == nil) -- the socket has gone
       conn:close()
       conn:abort()
       conn:shutdown()

@@ -46,16 +46,25 @@ static void a_block_given_back_is_the_next_of_its_size(void **state) {
   blocks_free(b, other, 200, KEEP);
 }
 
+static void resize(blocks *b, size_t from, size_t to) {
+  unsigned char *block = take(b, from);
+  block = blocks_resize(b, block, from, to, KEEP);
+  assert_non_null(block);
+  for (size_t i = 0; i < from && i < to; i++) assert_int_equal(block[i], from & 255);
+  memset(block, 0xEE, to); /* all of it is ours */
+  blocks_free(b, block, to, KEEP);
+}
+
 static void resizing_keeps_the_content_across_every_border(void **state) {
   blocks *b = *state;
-  for (size_t from = 1; from < 400; from += 3) {
-    for (size_t to = 1; to < 400; to += 7) {
-      unsigned char *block = take(b, from);
-      block = blocks_resize(b, block, from, to, KEEP);
-      assert_non_null(block);
-      for (size_t i = 0; i < from && i < to; i++) assert_int_equal(block[i], from & 255);
-      memset(block, 0xEE, to); /* all of it is ours */
-      blocks_free(b, block, to, KEEP);
+  for (size_t from = 1; from < 200; from += 3) {
+    for (size_t to = 1; to < 200; to += 7) resize(b, from, to);
+  }
+  for (size_t from = 4080; from < 4130; from += 3) { /* the last of the lists */
+    for (size_t to = 4080; to < 4130; to += 7) {
+      resize(b, from, to);
+      resize(b, from - 4079, to);
+      resize(b, from, to - 4079);
     }
   }
 }
