@@ -200,7 +200,7 @@ static void stream_settle_sent(stream *s) {
 
 static void stream_start_recv(stream *s) {
   s->recv.run = stream_on_readable;
-  int err = port_recv_ready(s->handle, &s->recv.op);
+  int err = port_recv_ready(s->handle, (port_op *)&s->recv.op);
   if (err < 0) stream_break(s, err);
   else s->receiving = true;
 }
@@ -270,7 +270,7 @@ static int64_t stream_receive(stream *s) {
   }
   if (room > s->limits->recv_max) room = s->limits->recv_max;
   const void *data;
-  int64_t     n = port_take(s->handle, &s->recv.op, t->received + t->received_bytes, room, &data);
+  int64_t     n = port_take(s->handle, (port_op *)&s->recv.op, t->received + t->received_bytes, room, &data);
   if (n <= 0 || s->state != STREAM_OPEN || s->on->on_data == NULL) return n;
   t->arrivals[t->arrived++] = (arrival){.stream = s, .data = data, .len = (size_t)n};
   if (data == t->received + t->received_bytes) t->received_bytes += (size_t)n; /* not the backend's own memory */
@@ -278,7 +278,7 @@ static int64_t stream_receive(stream *s) {
 }
 
 static void stream_on_readable(completion *c) {
-  stream *s = container_of(c, stream, recv);
+  stream *s = container_of((waiting *)c, stream, recv);
   s->receiving = false;
   stream_touch(s);
   if (s->state == STREAM_CLOSED) return;
@@ -313,15 +313,8 @@ static void stream_on_sent(completion *c) {
 /* ---- opening ---- */
 
 static int stream_attach(stream *s, os_socket socket) {
-  port_handle *h;
-  int          err = port_handle_open(socket, PORT_STREAM, &h);
-  if (err < 0) {
-    os_socket_close(socket);
-    return err;
-  }
-  err = port_attach(s->turn->port, h, s->turn->key);
-  if (err < 0) port_handle_close(h);
-  else s->handle = h;
+  int err = port_adopt(s->turn->port, socket, PORT_STREAM, s->turn->key, &s->handle);
+  if (err < 0) os_socket_close(socket);
   return err;
 }
 

@@ -78,7 +78,7 @@ void turn_flush(turn *t);
 typedef enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_CLOSING, STREAM_CLOSED } stream_state;
 
 struct stream {
-  completion             recv; /* first, and right before what each message touches, see strand_prefetch */
+  waiting                recv; /* first, and right before what each message touches, see strand_prefetch */
   const stream_handlers *on;
   const stream_limits   *limits;
   turn                  *turn;

@@ -100,14 +100,18 @@ static size_t port_handle_bytes(void) {
   return bytes;
 }
 
-int port_handle_open(os_socket s, port_kind kind, port_handle **out_handle) {
+static int port_handle_make(os_socket s, port_kind kind, size_t bytes, port_handle **out_handle) {
   if (s == OS_SOCKET_NONE || kind > PORT_DATAGRAM || out_handle == NULL) return PORTICO_EINVAL;
-  port_handle *h = calloc(1, port_handle_bytes());
+  port_handle *h = calloc(1, bytes);
   if (h == NULL) return PORTICO_ENOMEM;
   h->socket = s;
   h->kind = kind;
   *out_handle = h;
   return 0;
+}
+
+int port_handle_open(os_socket s, port_kind kind, port_handle **out_handle) {
+  return port_handle_make(s, kind, port_handle_bytes(), out_handle);
 }
 
 int port_attach(port *p, port_handle *h, void *key) {
@@ -120,6 +124,17 @@ int port_attach(port *p, port_handle *h, void *key) {
     h->port = NULL;
     port_unref(p);
   }
+  return err;
+}
+
+int port_adopt(port *p, os_socket s, port_kind kind, void *key, port_handle **out_handle) {
+  if (p == NULL) return PORTICO_EINVAL;
+  port_handle *h;
+  int          err = port_handle_make(s, kind, p->backend->handle_bytes, &h);
+  if (err < 0) return err;
+  err = port_attach(p, h, key);
+  if (err < 0) free(h);
+  else *out_handle = h;
   return err;
 }
 

@@ -38,6 +38,16 @@ typedef struct port_op {
   void *opaque[14];
 } port_op;
 
+/* The beginning of a port_op: all that port_recv_ready and port_post need of one. What may wait in great numbers has
+ * only that and passes its address as a port_op's. */
+typedef struct port_wait {
+#ifdef _WIN32
+  void *opaque[14]; /* the kernel wants its part there, too */
+#else
+  void *opaque[8];
+#endif
+} port_wait;
+
 /* What a wait returns. Of posted packets nothing is looked at: any values come back bit for bit. */
 typedef struct port_packet {
   void    *key;   /* of the handle, timer or post */
@@ -137,6 +147,10 @@ typedef enum port_kind { PORT_LISTENER, PORT_STREAM, PORT_DATAGRAM } port_kind;
  * errors   EINVAL, ENOMEM */
 int port_handle_open(os_socket s, port_kind kind, port_handle **out_handle);
 
+/* port_handle_open and port_attach in one, in no more memory than a handle of this port needs. On failure the socket is
+ * still the caller's. errors: as those */
+int port_adopt(port *p, os_socket s, port_kind kind, void *key, port_handle **out_handle);
+
 /* Ties a handle to a port for life; key comes back in each of its packets.
  * errors   EINVAL (no handle, or already attached: nothing changes), ECLOSED, ENOMEM, ENOBUFS */
 int port_attach(port *p, port_handle *h, void *key);
@@ -174,8 +188,9 @@ int port_connect(port_handle *h, port_op *op, const os_addr *to);
 int port_recv(port_handle *h, port_op *op, const port_buf *bufs, unsigned count);
 
 /* Waits until there is something to receive (bytes, end or error), without a buffer: an idle connection pins none.
- * The packet says 0 bytes; fetch with port_take. Now and then there is nothing after all: port_take then says EAGAIN
- * and the wait is simply started again. One at a time per handle, and not beside port_recv. */
+ * The packet says 0 bytes; fetch with port_take. A port_wait is enough of an op for it. Now and then there is nothing
+ * after all: port_take then says EAGAIN and the wait is simply started again. One at a time per handle, and not beside
+ * port_recv. */
 int port_recv_ready(port_handle *h, port_op *op);
 
 /* Fetches what port_recv_ready announced: *out_data points into scratch, or at memory of the backend that stays valid

@@ -14,6 +14,7 @@
 #include "base/error.h"
 
 static_assert(sizeof(posix_op) <= sizeof(port_op), "port_op has too little room");
+static_assert(offsetof(posix_op, data) <= sizeof(port_wait), "port_wait has too little room");
 static_assert(offsetof(posix_op, timer) == offsetof(posix_op, ended), "a timer's packet is where all others are");
 static_assert(sizeof(port_buf) == sizeof(struct iovec) &&
                   offsetof(port_buf, data) == offsetof(struct iovec, iov_base) &&
@@ -22,20 +23,24 @@ static_assert(sizeof(port_buf) == sizeof(struct iovec) &&
 
 /* ---- lines ---- */
 
+static posix_op *posix_next(const posix_op *op) {
+  return container_of(op->ended.next, posix_op, ended);
+}
+
 posix_op *posix_line_first(const posix_line *l) {
-  return l->last == NULL ? NULL : l->last->next;
+  return l->last == NULL ? NULL : posix_next(l->last);
 }
 
 void posix_line_append(posix_line *l, posix_op *op) {
-  op->next = l->last == NULL ? op : l->last->next;
-  if (l->last != NULL) l->last->next = op;
+  op->ended.next = l->last == NULL ? &op->ended : l->last->ended.next;
+  if (l->last != NULL) l->last->ended.next = &op->ended;
   l->last = op;
 }
 
 void posix_line_remove(posix_line *l, posix_op *op) {
   posix_op *before = l->last;
-  while (before->next != op) before = before->next;
-  before->next = op->next;
+  while (posix_next(before) != op) before = posix_next(before);
+  before->ended.next = op->ended.next;
   if (l->last == op) l->last = before == op ? NULL : before;
 }
 

@@ -37,9 +37,8 @@ struct posix_op {
   union {
     queue_timer timer;
     struct {
-      packet_node ended; /* the packet to come */
-      posix_op   *next;  /* in its line, while pending */
-      union {
+      packet_node ended; /* the packet to come; while pending its node links the line */
+      union { /* not of a recv_ready, see port_wait */
         posix_data data;
         struct {
           os_socket socket;

@@ -72,8 +72,8 @@ static void strand_work(strand *s, completion *c) {
 
 /* Of what a completion belongs to, as much as it is sure to touch: with many connections it has left the caches. */
 static void strand_prefetch(const port_packet *packet) {
-  const completion *c = (const completion *)packet->op;
-  __builtin_prefetch(&c->next);
+  const waiting *c = (const waiting *)container_of(packet->op, completion, op);
+  __builtin_prefetch(c);
   __builtin_prefetch(c + 1);
   __builtin_prefetch((const char *)(c + 1) + 64);
 }
@@ -88,7 +88,7 @@ static completion *strand_begin(strand *s, const port_packet *packets, unsigned 
     end = &(*end)->next;
   }
   *end = NULL;
-  return (completion *)packets[0].op;
+  return container_of(packets[0].op, completion, op);
 }
 
 void strand_deliver(strand *s, const port_packet *packets, unsigned count) {
