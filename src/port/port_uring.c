@@ -19,7 +19,9 @@ static void uring_poll(void *backend, int64_t until_ns, packet_list *out) {
   uring_port         *p = backend;
   struct io_uring_cqe cqe;
   uring_wait(p, until_ns);
+  unsigned looked_at = uring_looked_at(p);
   for (unsigned n = 0; n < URING_REAP_MAX && uring_next(p, &cqe); n++) uring_on_completion(p, &cqe, out);
+  if (!uring_has_next(p)) uring_on_sent(p, looked_at, out);
 }
 
 static void uring_wake(void *backend) {
@@ -27,6 +29,11 @@ static void uring_wake(void *backend) {
   struct io_uring_sqe *sqe = uring_begin(p);
   io_uring_prep_nop(sqe);
   uring_end(p, sqe, NULL, URING_NONE, false);
+}
+
+void uring_await_sent(uring_port *p) {
+  atomic_store(&p->awaited, true);
+  if (atomic_load(&p->asleep)) uring_wake(p);
 }
 
 static void uring_hand_over(void *backend) {
@@ -65,12 +72,14 @@ static size_t uring_port_close(port *p, void (*on_drop)(const port_packet *packe
 static void uring_drain(uring_port *p) {
   struct io_uring_cqe cqe;
   packet_list         none = {0};
-  while (atomic_load(&p->handles) > 0) {
+  while (p->closed != NULL) {
     struct io_uring_sqe *sqe = uring_begin(p);
     io_uring_prep_cancel64(sqe, 0, IORING_ASYNC_CANCEL_ALL | IORING_ASYNC_CANCEL_ANY);
     uring_end(p, sqe, NULL, URING_NONE, true);
     uring_wait(p, os_clock_now() + 10 * OS_NS_PER_MS);
+    unsigned looked_at = uring_looked_at(p);
     while (uring_next(p, &cqe)) uring_on_completion(p, &cqe, &none);
+    uring_on_sent(p, looked_at, &none);
   }
   CHECK(none.count == 0);
 }

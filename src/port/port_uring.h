@@ -53,10 +53,14 @@ struct uring_part {
   os_socket      socket;
 };
 
-/* Bytes on their way out, copied from the sender. */
+/* Bytes on their way out, copied from the sender. The kernel is asked to say something only if it does not take them
+ * all: otherwise they have left when their request is known to have been looked at. So nobody is woken to hear that all
+ * went well. What it did not take follows in a request that waits for room and always ends with a completion. */
 typedef struct uring_out uring_out;
 struct uring_out {
-  uring_out    *next; /* while free */
+  uring_out    *next; /* while free, or in uring_port.sent */
+  uring_handle *handle;
+  unsigned      request; /* its place in the submission queue */
   uint32_t      begin, end;
   unsigned char data[URING_OUT_BYTES];
 };
@@ -75,7 +79,14 @@ struct uring_handle {
   bool        readable; /* in bulk: the poll has said so, and nothing has said otherwise since */
   int         ended;    /* the peer's end (URING_EOF), or the error that ended receiving; 0 = neither */
   int         failed;   /* the error of a send that the caller had been told was taken */
-  posix_line  recvs, sends;
+  union {
+    struct {
+      posix_line recvs, sends;
+    };
+    struct {
+      uring_handle *next_closed, *prev_closed; /* under the port's lock */
+    };
+  };
   uring_part *parts; /* a ring, found by its last */
   uring_part *taken; /* what port_take handed out last; given back by the next start */
   uring_out  *out;
@@ -87,12 +98,14 @@ typedef struct uring_port {
   port_queue      queue;
   struct io_uring ring;
   _Atomic bool    asleep;             /* the leader waits in the kernel, or is about to: submit yourself */
+  _Atomic bool    awaited;            /* something waits for an uring_out to have left: do not sleep before a look */
   _Atomic(uring_part *) returned;     /* buffers that nobody reads any more */
-  _Atomic unsigned handles;           /* that are not freed */
   os_mutex        lock;
   /* under lock */
   unsigned        tail; /* of the submission queue */
+  uring_handle   *closed; /* whose last request has not ended */
   uring_out      *outs; /* free */
+  uring_out      *sent, *sent_last; /* in flight and without a word so far, oldest first */
   unsigned        outs_count; /* made */
   /* the leader's */
   unsigned        buffers_free; /* with the kernel */
@@ -135,6 +148,11 @@ void uring_wait(uring_port *p, int64_t until_ns);
 
 /* The next completion, copied out. False if there is none. The leader's. */
 bool uring_next(uring_port *p, struct io_uring_cqe *out);
+bool uring_has_next(const uring_port *p);
+
+/* How many requests the kernel has looked at so far. What went wrong with them at once is among the completions from
+ * now on until there is no next. */
+unsigned uring_looked_at(const uring_port *p);
 
 /* Gives a part back. threads: any */
 void uring_part_free(uring_port *p, uring_part *part);
@@ -147,6 +165,12 @@ uring_part *uring_part_received(uring_port *p, unsigned buffer, uint32_t len);
 
 /* The leader's. Packets of ops that ended are appended to out. */
 void uring_on_completion(uring_port *p, const struct io_uring_cqe *cqe, packet_list *out);
+
+/* The requests before `looked_at` have been looked at, and all completions since then have been seen. The leader's. */
+void uring_on_sent(uring_port *p, unsigned looked_at, packet_list *out);
+
+/* Something waits for an uring_out to have left: the leader is to look before it sleeps, or wakes up. threads: any */
+void uring_await_sent(uring_port *p);
 
 extern const port_backend port_uring;
 

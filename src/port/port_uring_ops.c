@@ -253,42 +253,124 @@ static uring_out *uring_out_begin(uring_port *p, struct io_uring_sqe **out_sqe) 
   return out;
 }
 
-static void uring_out_free(uring_port *p, uring_out *out) {
+static void uring_outs_free(uring_port *p, uring_out *first, uring_out *last) {
   os_mutex_lock(&p->lock);
-  out->next = p->outs;
-  p->outs = out;
+  last->next = p->outs;
+  p->outs = first;
   os_mutex_unlock(&p->lock);
 }
 
-static void uring_out_send(uring_handle *h, struct io_uring_sqe *sqe, bool flushed) {
-  uring_out *out = h->out;
-  io_uring_prep_send(sqe, h->base.socket, out->data + out->begin, out->end - out->begin, MSG_NOSIGNAL | MSG_WAITALL);
-  uring_arm(h, URING_OUT, sqe, flushed);
+/* Sends what is left of h->out; `patient`: waits for room if need be. */
+static void uring_out_send(uring_handle *h, struct io_uring_sqe *sqe, bool patient) {
+  uring_port *p = uring_port_of(h);
+  uring_out  *out = h->out;
+  int         how = MSG_NOSIGNAL | MSG_WAITALL | (patient ? 0 : MSG_DONTWAIT);
+  io_uring_prep_send(sqe, h->base.socket, out->data + out->begin, out->end - out->begin, how);
+  if (!patient) {
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    out->handle = h;
+    out->request = p->tail;
+    out->next = NULL;
+    if (p->sent != NULL) p->sent_last->next = out;
+    else p->sent = out;
+    p->sent_last = out;
+  }
+  uring_arm(h, URING_OUT, sqe, !patient);
 }
 
-static void uring_on_out(uring_port *p, uring_handle *h, const struct io_uring_cqe *cqe, packet_list *out) {
-  if (cqe->res > 0) h->out->begin += (uint32_t)cqe->res;
-  bool failed = cqe->res < 0 && !uring_is_interruption(cqe->res);
-  if (h->out->begin < h->out->end && !failed && !h->closing) {
-    uring_out_send(h, uring_begin(p), false);
+/* The kernel has spoken about it after all. */
+static void uring_sent_remove(uring_port *p, const uring_out *out) {
+  os_mutex_lock(&p->lock);
+  uring_out *before = NULL;
+  for (uring_out *o = p->sent; o != NULL; before = o, o = o->next) {
+    if (o != out) continue;
+    if (before != NULL) before->next = o->next;
+    else p->sent = o->next;
+    if (p->sent_last == o) p->sent_last = before;
+    break;
+  }
+  os_mutex_unlock(&p->lock);
+}
+
+/* h->out has left, or never will. What waited for that goes on. */
+static void uring_out_is_over(uring_handle *h, packet_list *out) {
+  h->out = NULL;
+  if (h->closing) {
+    if ((h->cancelled & 1u << URING_OUT) == 0) os_socket_close(h->base.socket); /* an abort has done that */
     return;
   }
-  if (failed) h->failed = (int)uring_send_result(h, os_error(-cqe->res));
-  uring_out_free(p, h->out);
-  h->out = NULL;
-  if (h->closing && (h->cancelled & 1u << URING_OUT) == 0) os_socket_close(h->base.socket);
-  if (h->closing) return;
   if (h->shut) os_socket_shutdown_send(h->base.socket);
   uring_progress(h, &h->sends, out);
 }
 
-/* ---- completions ---- */
+static void uring_on_out(uring_port *p, uring_handle *h, const struct io_uring_cqe *cqe, packet_list *out) {
+  uring_out *o = h->out;
+  uring_sent_remove(p, o);
+  if (cqe->res > 0) o->begin += (uint32_t)cqe->res;
+  bool failed = cqe->res < 0 && !uring_is_interruption(cqe->res);
+  bool aborted = (h->cancelled & 1u << URING_OUT) != 0; /* then the descriptor is another's by now */
+  bool given_up = aborted || (h->closing && cqe->res == -ECANCELED);
+  if (o->begin < o->end && !failed && !given_up) {
+    uring_out_send(h, uring_begin(p), true);
+    return;
+  }
+  if (failed) h->failed = (int)uring_send_result(h, os_error(-cqe->res));
+  uring_out_is_over(h, out);
+  uring_outs_free(p, o, o);
+}
 
-static void uring_handle_free(uring_port *p, uring_handle *h) {
+static void uring_handle_free(uring_handle *h) {
   os_mutex_fini(&h->lock);
   free(h);
-  atomic_fetch_sub(&p->handles, 1);
 }
+
+/* A closed handle stays until its last request has ended; uring_handle_end frees it then. */
+static void uring_handle_keep(uring_port *p, uring_handle *h) {
+  os_mutex_lock(&p->lock);
+  h->prev_closed = NULL;
+  h->next_closed = p->closed;
+  if (p->closed != NULL) p->closed->prev_closed = h;
+  p->closed = h;
+  os_mutex_unlock(&p->lock);
+}
+
+static void uring_handle_end(uring_port *p, uring_handle *h) {
+  os_mutex_lock(&p->lock);
+  if (h->prev_closed != NULL) h->prev_closed->next_closed = h->next_closed;
+  else p->closed = h->next_closed;
+  if (h->next_closed != NULL) h->next_closed->prev_closed = h->prev_closed;
+  os_mutex_unlock(&p->lock);
+  uring_handle_free(h);
+}
+
+/* Takes the oldest that were looked at off the list. */
+static uring_out *uring_sent_pop(uring_port *p, unsigned looked_at) {
+  os_mutex_lock(&p->lock);
+  uring_out *first = p->sent, *last = NULL;
+  while (p->sent != NULL && (int)(p->sent->request - looked_at) < 0) {
+    last = p->sent;
+    p->sent = last->next;
+  }
+  if (last != NULL) last->next = NULL;
+  os_mutex_unlock(&p->lock);
+  return last != NULL ? first : NULL;
+}
+
+void uring_on_sent(uring_port *p, unsigned looked_at, packet_list *out) {
+  uring_out *first = uring_sent_pop(p, looked_at), *last = first;
+  for (uring_out *o = first; o != NULL; last = o, o = o->next) {
+    uring_handle *h = o->handle;
+    os_mutex_lock(&h->lock);
+    h->armed &= (uint8_t) ~(1u << URING_OUT);
+    uring_out_is_over(h, out);
+    bool over = h->armed == 0;
+    os_mutex_unlock(&h->lock);
+    if (over) uring_handle_end(p, h);
+  }
+  if (first != NULL) uring_outs_free(p, first, last);
+}
+
+/* ---- completions ---- */
 
 void uring_on_completion(uring_port *p, const struct io_uring_cqe *cqe, packet_list *out) {
   uring_request request = (uring_request)(cqe->user_data & URING_REQUEST_MASK);
@@ -307,7 +389,7 @@ void uring_on_completion(uring_port *p, const struct io_uring_cqe *cqe, packet_l
   }
   bool over = h->armed == 0;
   os_mutex_unlock(&h->lock);
-  if (over) uring_handle_free(p, h);
+  if (over) uring_handle_end(p, h);
 }
 
 /* ---- handles ---- */
@@ -318,7 +400,6 @@ int uring_attach(port *p, port_handle *base) {
   os_mutex_init(&h->lock);
   h->connected = base->kind == PORT_STREAM && posix_was_connected(base->socket);
   h->armed = 1u << URING_HELD;
-  atomic_fetch_add(&uring_of(p)->handles, 1);
   return 0;
 }
 
@@ -354,16 +435,18 @@ void uring_handle_close(port_handle *base, bool abort) {
     if (r != URING_OUT || abort) uring_disarm(h, (uring_request)r); /* what was taken leaves before an orderly end */
   }
   bool named = h->armed != 1u << URING_HELD;
-  bool later = h->out != NULL && !abort; /* uring_on_out closes the descriptor */
+  bool later = h->out != NULL && !abort; /* uring_out_is_over closes the descriptor */
   os_mutex_unlock(&h->lock);
   if (named) uring_flush(p); /* before the descriptor's number can be another's */
-  if (!later) os_socket_close(base->socket);
+  if (later) uring_await_sent(p);
+  else os_socket_close(base->socket);
   port_queue_complete(&p->queue, &ended);
   os_mutex_lock(&h->lock);
   h->armed &= (uint8_t) ~(1u << URING_HELD);
   bool over = h->armed == 0;
+  if (!over) uring_handle_keep(p, h);
   os_mutex_unlock(&h->lock);
-  if (over) uring_handle_free(p, h);
+  if (over) uring_handle_free(h);
   port_unref(&p->base);
 }
 
@@ -404,6 +487,7 @@ static int uring_start_tried(uring_handle *h, posix_op *op) {
   bool        first = posix_line_first(l) == NULL;
   uring_op_begin(h, op);
   if (first) uring_progress(h, l, &ended);
+  if (posix_is_send(op) && h->out != NULL) uring_await_sent(uring_port_of(h));
   return uring_leave_and_complete(h, &ended);
 }
 
@@ -577,7 +661,7 @@ int64_t uring_send_soon(port_handle *base, const port_buf *bufs, unsigned count)
     memcpy(h->out->data + h->out->end, bufs[i].data, bufs[i].len);
     h->out->end += (uint32_t)bufs[i].len;
   }
-  uring_out_send(h, sqe, true);
+  uring_out_send(h, sqe, false);
   os_mutex_unlock(&h->lock);
   return (int64_t)bytes;
 }
@@ -608,7 +692,9 @@ int uring_shutdown_send(port_handle *base) {
   if (err < 0) return err;
   if (h->shut) return uring_leave(h, PORTICO_ESHUTDOWN);
   h->shut = true;
-  return uring_leave(h, h->out != NULL ? 0 : os_socket_shutdown_send(base->socket));
+  if (h->out == NULL) return uring_leave(h, os_socket_shutdown_send(base->socket));
+  uring_await_sent(uring_port_of(h)); /* uring_out_is_over does it */
+  return uring_leave(h, 0);
 }
 
 /* ---- cancel ---- */

@@ -102,7 +102,7 @@ uring_part *uring_part_received(uring_port *p, unsigned buffer, uint32_t len) {
 
 /* ---- completions ---- */
 
-static bool uring_has_completion(const uring_port *p) {
+bool uring_has_next(const uring_port *p) {
   return *p->ring.cq.khead != ring_load(p->ring.cq.ktail);
 }
 
@@ -117,12 +117,13 @@ void uring_wait(uring_port *p, int64_t until_ns) {
   uring_refill(p);
   atomic_store(&p->asleep, true); /* who publishes from here on submits; what is there already is submitted below */
   unsigned submit = uring_published(p);
-  bool     there = uring_has_completion(p);
+  bool     there = uring_has_next(p) || atomic_exchange(&p->awaited, false);
   if (submit > 0 || !there) {
     io_uring_enter2((unsigned)p->ring.ring_fd, submit, there || until_ns == 0 ? 0 : 1,
                     IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
   }
   atomic_store_explicit(&p->asleep, false, memory_order_relaxed);
+  ring_load(p->ring.sq.ktail); /* what was written before a request was published comes before its completion */
 }
 
 bool uring_next(uring_port *p, struct io_uring_cqe *out) {
@@ -131,6 +132,10 @@ bool uring_next(uring_port *p, struct io_uring_cqe *out) {
   *out = p->ring.cq.cqes[head & *p->ring.cq.kring_mask];
   ring_store(p->ring.cq.khead, head + 1);
   return true;
+}
+
+unsigned uring_looked_at(const uring_port *p) {
+  return ring_load(p->ring.sq.khead);
 }
 
 /* ---- proof ---- */

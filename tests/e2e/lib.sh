@@ -1,6 +1,7 @@
 # lib.sh - what the end-to-end tests share. Each *_test.sh begins with:  . "$(dirname "$0")/lib.sh"
-#   PORTICO      the program, or a script that starts it under Wine (default build/portico)
-#   PORTICO_OS   linux or windows: what kind of program that is
+#   PORTICO          the program, or a script that starts it under Wine (default build/portico)
+#   PORTICO_PROGRAM  the program itself, where PORTICO is a script ($PORTICO)
+#   PORTICO_OS       linux or windows: what kind of program that is
 # A test prints a line for each thing it checks. Exit code: 0 all held, 1 something did not, 77 skipped.
 # Nothing here sleeps to wait for something: it waits for a line in a file, or for a process to end.
 set -u
@@ -13,6 +14,7 @@ fi
 
 cd "$(dirname "$0")/../.." || exit 1
 PORTICO=${PORTICO:-$PWD/build/portico}
+PORTICO_PROGRAM=${PORTICO_PROGRAM:-$PORTICO}
 PORTICO_OS=${PORTICO_OS:-linux}
 E2E=tests/e2e
 failed=0
@@ -49,7 +51,7 @@ fail() {
 }
 
 # True if the program is built with the thread sanitizer, which holds signals back while a thread makes no calls.
-thread_sanitizer() { grep -q __tsan_init "$PORTICO"; }
+thread_sanitizer() { grep -q __tsan_init "$PORTICO_PROGRAM"; }
 
 # check WHAT COMMAND...: the command must succeed.
 check() {

@@ -329,6 +329,54 @@ static void try_send_tells_of_a_reset(void **state) {
   assert_true(n == PORTICO_ECONNRESET || n == PORTICO_EPIPE || n == PORTICO_ENOTCONN);
 }
 
+/* ---- port_send_soon ---- */
+
+static void send_soon_leaves_with_a_flush(void **state) {
+  inlet in = inlet_open(*state);
+  assert_int_equal(port_send_soon(in.c.here, BUF((void *)"soon", 4), 1), 4);
+  port_flush(in.p);
+  char got[4];
+  assert_true(peer_recv(in.c.there, got, 4));
+  assert_memory_equal(got, "soon", 4);
+}
+
+static void send_soon_leaves_with_the_next_wait(void **state) {
+  inlet       in = inlet_open(*state);
+  port_packet packet;
+  port_buf    pieces[] = {{(void *)"so", 2}, {(void *)"on", 2}};
+  assert_int_equal(port_send_soon(in.c.here, pieces, 2), 4);
+  assert_int_equal(port_get(in.p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+  char got[4];
+  assert_true(peer_recv(in.c.there, got, 4));
+  assert_memory_equal(got, "soon", 4);
+}
+
+static void a_send_behind_send_soon_needs_no_other_event_to_end(void **state) {
+  inlet in = inlet_open(*state);
+  assert_int_equal(port_send_soon(in.c.here, BUF((void *)"first", 5), 1), 5);
+  port_flush(in.p);
+  assert_int_equal(port_send(in.c.here, in.op, BUF((void *)"second", 6), 1), 0);
+  expect_packet(in.p, KEY(1), in.op, 6, 0);
+  char got[11];
+  assert_true(peer_recv(in.c.there, got, 11));
+  assert_memory_equal(got, "firstsecond", 11);
+}
+
+static void a_half_close_and_a_close_behind_send_soon_lose_nothing(void **state) {
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  pair        other = loopback_pair(f, in.p, KEY(2));
+  port_packet packet;
+  char        got[4];
+  assert_int_equal(port_send_soon(in.c.here, BUF((void *)"last", 4), 1), 4);
+  assert_int_equal(port_shutdown_send(in.c.here), 0);
+  assert_int_equal(port_send_soon(other.here, BUF((void *)"last", 4), 1), 4);
+  fixture_close(f, other.here);
+  assert_int_equal(port_get(in.p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+  assert_true(peer_recv(in.c.there, got, 4) && peer_at_end(in.c.there));
+  assert_true(peer_recv(other.there, got, 4) && peer_at_end(other.there));
+}
+
 int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(r56_data_that_is_there_before_the_wait),
@@ -347,6 +395,10 @@ int main(void) {
       CASE(r45_closing_ends_a_wait),
       CASE(r58_a_half_close_leaves_a_wait_alone),
       CASE(r56_no_message_of_a_long_ping_pong_is_missed),
+      CASE(send_soon_leaves_with_a_flush),
+      CASE(send_soon_leaves_with_the_next_wait),
+      CASE(a_send_behind_send_soon_needs_no_other_event_to_end),
+      CASE(a_half_close_and_a_close_behind_send_soon_lose_nothing),
       CASE(try_send_takes_what_fits_and_then_says_eagain),
       CASE(try_send_gathers),
       CASE(after_eagain_a_send_goes_on_when_there_is_room),
