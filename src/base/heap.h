@@ -1,4 +1,4 @@
-/* heap.h - a binary heap of deadlines: the earliest first, equal ones in the order they came.   Layer: base. */
+/* heap.h - a heap of deadlines: the earliest first, equal ones in the order they came.   Layer: base. */
 #ifndef PORTICO_BASE_HEAP_H
 #define PORTICO_BASE_HEAP_H
 #include <stdbool.h>
@@ -12,9 +12,15 @@ typedef struct heap_node {
   size_t   index; /* where it is in the heap, from 1; 0 = in none */
 } heap_node;
 
+/* A place in the heap. Has the deadline at hand: with many, each look at a node would be a cache miss. */
+typedef struct heap_entry {
+  int64_t    due;
+  heap_node *node;
+} heap_entry;
+
 /* Not thread-safe; the owner of the heap has the lock. */
 typedef struct heap {
-  heap_node **nodes;
+  heap_entry *entries;
   size_t      count, room;
   uint64_t    arrivals;
 } heap;

@@ -12,10 +12,16 @@
 #include "base/error.h"
 #include "os/clock.h"
 
-enum {
-  QUEUE_POLL_EVERY = 61, /* after so many packets the source gets a look in, though packets are left */
-  QUEUE_SPARES = 64,
-};
+/* After so many packets, and at most so often, the source gets a look in though packets are left. */
+enum { QUEUE_LOOK_PACKETS = 61, QUEUE_LOOK_NS = 50 * OS_NS_PER_US };
+
+/* Posts one behind the other, without another packet between them. */
+enum { POSTS_MAX = 64, POST_SPARES = 16 };
+typedef struct post_block {
+  packet_node node;
+  uint32_t    first, end; /* of packets, what is still there */
+  port_packet packets[POSTS_MAX];
+} post_block;
 
 /* ---- the calling thread ---- */
 
@@ -98,12 +104,31 @@ static void queue_append_locked(port_queue *q, packet_list *l) {
   *l = (packet_list){0};
 }
 
-static packet_node *queue_pop_locked(port_queue *q) {
+/* The oldest packet; there is one. */
+static const port_packet *queue_first_locked(const port_queue *q) {
+  if (!q->first->posts) return &q->first->packet;
+  const post_block *b = (const post_block *)q->first;
+  return &b->packets[b->first];
+}
+
+static void queue_keep_block_locked(port_queue *q, post_block *b) {
+  if (q->spares == POST_SPARES) {
+    free(b);
+    return;
+  }
+  b->node.next = q->spare == NULL ? NULL : &q->spare->node;
+  q->spare = b;
+  q->spares++;
+}
+
+/* Takes the oldest packet off. */
+static void queue_pop_locked(port_queue *q) {
   packet_node *n = q->first;
+  q->queued--;
+  if (n->posts && ++((post_block *)n)->first < ((post_block *)n)->end) return;
   q->first = n->next;
   if (q->first == NULL) q->last = NULL;
-  q->queued--;
-  return n;
+  if (n->posts) queue_keep_block_locked(q, (post_block *)n);
 }
 
 static void stack_push_locked(port_queue *q, member *m) {
@@ -125,7 +150,8 @@ static void stack_remove_locked(port_queue *q, member *m) {
 
 /* The waiter that began to wait last, parked or leader; NULL if there is none to be had. */
 static member *queue_newest_waiter_locked(port_queue *q) {
-  member *leader = q->leader != NULL && q->leader->handed == NULL ? q->leader : NULL;
+  bool    waits = q->leader != NULL && !q->leader->handed && q->leader_until_ns != 0;
+  member *leader = waits ? q->leader : NULL;
   if (leader == NULL) return q->newest;
   return q->newest != NULL && q->newest->since > leader->since ? q->newest : leader;
 }
@@ -152,7 +178,9 @@ void port_queue_unlock_and_serve(port_queue *q, bool promote) {
   while (q->queued > 0 && q->active < q->max) {
     member *m = queue_newest_waiter_locked(q);
     if (m == NULL) break;
-    m->handed = queue_pop_locked(q);
+    m->handed = true;
+    m->packet = *queue_first_locked(q);
+    queue_pop_locked(q);
     port_queue_move_locked(q, m, MEMBER_ACTIVE);
     if (m == q->leader) leader = m;
     else queue_release_locked(q, m, &wake);
@@ -193,40 +221,41 @@ static size_t queue_pending_locked(port_queue *q) {
 
 /* ---- posts ---- */
 
-static packet_node *queue_node_locked(port_queue *q) {
-  packet_node *n = q->spare;
-  if (n == NULL) return malloc(sizeof *n);
-  q->spare = n->next;
-  q->spares--;
-  return n;
-}
-
-/* A packet has been copied out; the memory of a post goes back. */
-static void queue_recycle_locked(port_queue *q, packet_node *n) {
-  if (!n->posted) return;
-  if (q->spares == QUEUE_SPARES) {
-    free(n);
-    return;
+/* A new block at the end. result: NULL = no memory */
+static post_block *queue_add_block_locked(port_queue *q) {
+  post_block *b = q->spare;
+  if (b == NULL) {
+    b = malloc(sizeof *b);
+    if (b == NULL) return NULL;
+  } else {
+    q->spare = (post_block *)b->node.next;
+    q->spares--;
   }
-  n->next = q->spare;
-  q->spare = n;
-  q->spares++;
+  b->node.posts = true;
+  b->node.next = NULL;
+  b->first = b->end = 0;
+  if (q->last != NULL) q->last->next = &b->node;
+  else q->first = &b->node;
+  q->last = &b->node;
+  return b;
 }
 
 int port_queue_post(port_queue *q, void *key, port_op *op, uint32_t bytes) {
   os_mutex_lock(&q->lock);
   /* A worker that was taken for blocked and posts is running after all. */
   if (self.queue == q && self.state == MEMBER_PRESUMED) port_queue_move_locked(q, &self, MEMBER_ACTIVE);
-  packet_node *n = q->closed ? NULL : queue_node_locked(q);
-  if (n == NULL) {
-    bool closed = q->closed;
+  if (atomic_load_explicit(&q->closed, memory_order_relaxed)) {
     os_mutex_unlock(&q->lock);
-    return closed ? PORTICO_ECLOSED : PORTICO_ENOMEM;
+    return PORTICO_ECLOSED;
   }
-  *n = (packet_node){.packet = {.key = key, .op = op, .bytes = bytes}, .posted = true};
-  packet_list l = {0};
-  packet_list_append(&l, n);
-  queue_append_locked(q, &l);
+  post_block *b = (post_block *)q->last;
+  if (b == NULL || !b->node.posts || b->end == POSTS_MAX) b = queue_add_block_locked(q);
+  if (b == NULL) {
+    os_mutex_unlock(&q->lock);
+    return PORTICO_ENOMEM;
+  }
+  b->packets[b->end++] = (port_packet){.key = key, .op = op, .bytes = bytes};
+  q->queued++;
   port_queue_unlock_and_serve(q, false);
   return 0;
 }
@@ -275,28 +304,31 @@ static void queue_ring_timers_locked(port_queue *q) {
 /* ---- get ---- */
 
 /* True if the source should get a look in though packets are left. */
-static bool queue_starved_locked(const port_queue *q) {
-  return q->taken_unpolled >= QUEUE_POLL_EVERY && q->leader == NULL;
+static bool queue_starved_locked(port_queue *q) {
+  if (q->taken_unpolled < QUEUE_LOOK_PACKETS || q->leader != NULL) return false;
+  int64_t now = os_clock_now();
+  q->taken_unpolled = 0;
+  if (now - q->busy_look_ns < QUEUE_LOOK_NS) return false;
+  q->busy_look_ns = now;
+  return true;
 }
 
 /* Fills out_packets, the handed packet first; the member runs. The lock is given back. */
 static int queue_take_and_unlock(port_queue *q, member *m, port_packet *out_packets, unsigned max, bool one_key) {
   unsigned n = 0;
-  if (m->handed != NULL) {
-    out_packets[n++] = m->handed->packet;
-    queue_recycle_locked(q, m->handed);
-    m->handed = NULL;
+  if (m->handed) {
+    out_packets[n++] = m->packet;
+    m->handed = false;
   } else if (m->state == MEMBER_ACTIVE) {
     m->epoch++; /* it was in here: all that changes */
   } else {
     port_queue_move_locked(q, m, MEMBER_ACTIVE);
   }
-  while (n < max && q->queued > 0) {
-    bool same = n == 0 || (q->first->packet.key == out_packets[0].key && out_packets[0].key != NULL);
-    if (one_key && !same) break;
-    packet_node *node = queue_pop_locked(q);
-    out_packets[n++] = node->packet;
-    queue_recycle_locked(q, node);
+  while (n < max && q->first != NULL) {
+    const port_packet *packet = queue_first_locked(q);
+    if (one_key && n > 0 && (packet->key != out_packets[0].key || packet->key == NULL)) break;
+    out_packets[n++] = *packet;
+    queue_pop_locked(q);
   }
   q->taken += n;
   q->taken_unpolled += n;
@@ -366,15 +398,16 @@ int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_
   bool    polled = false;
   os_mutex_lock(&q->lock);
   /* The common case: it comes back, there is more, nobody else has a better claim. */
-  bool stays = m->state == MEMBER_ACTIVE && q->active <= q->max && !queue_starved_locked(q);
+  bool look = queue_starved_locked(q);
+  bool stays = m->state == MEMBER_ACTIVE && q->active <= q->max && !look;
   if (stays && q->queued > 0) return queue_take_and_unlock(q, m, out_packets, max, one_key);
   port_queue_move_locked(q, m, MEMBER_OUT);
   m->since = ++q->waits;
   for (;;) {
-    if (m->handed != NULL) return queue_take_and_unlock(q, m, out_packets, max, one_key);
+    if (m->handed) return queue_take_and_unlock(q, m, out_packets, max, one_key);
     if (q->closed) break;
     bool open = q->active < q->max;
-    if (open && q->queued > 0 && !queue_starved_locked(q)) {
+    if (open && q->queued > 0 && !look) {
       return queue_take_and_unlock(q, m, out_packets, max, one_key);
     }
     /* One look is a look at the source, too, unless somebody else does that or it would be of no use. */
@@ -385,6 +418,7 @@ int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_
     if (q->leader == NULL && (open || q->queued == 0)) {
       queue_poll_locked(q, m, open && q->queued > 0 ? 0 : until_ns);
       polled = true;
+      look = false;
     } else {
       queue_park_locked(q, m, until_ns);
     }
@@ -426,6 +460,10 @@ int port_queue_init(port_queue *q, port *p, const port_options *options, const p
   return err;
 }
 
+static void queue_drop(const port_packet *packet, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
+  if (on_drop != NULL) on_drop(packet, arg);
+}
+
 size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
   os_mutex_lock(&q->lock);
   if (q->closed) {
@@ -450,10 +488,14 @@ size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet
   queue_wake(wake);
   port_monitor_stop(q);
   for (packet_node *n = dropped.first; n != NULL;) {
-    packet_node *next = n->next;
-    bool         posted = n->posted; /* on_drop may free the op that a node lives in */
-    if (on_drop != NULL) on_drop(&n->packet, arg);
-    if (posted) free(n);
+    packet_node *next = n->next; /* on_drop may free the op that a node lives in */
+    if (n->posts) {
+      post_block *b = (post_block *)n;
+      for (; b->first < b->end; b->first++) queue_drop(&b->packets[b->first], on_drop, arg);
+      free(b);
+    } else {
+      queue_drop(&n->packet, on_drop, arg);
+    }
     n = next;
   }
   return dropped.count;
@@ -466,9 +508,9 @@ bool port_queue_closed(port_queue *q) {
 void port_queue_fini(port_queue *q) {
   CHECK(q->closed && q->members == NULL);
   while (q->spare != NULL) {
-    packet_node *n = q->spare;
-    q->spare = n->next;
-    free(n);
+    post_block *b = q->spare;
+    q->spare = (post_block *)b->node.next;
+    free(b);
   }
   heap_fini(&q->timers);
   os_mutex_fini(&q->lock);

@@ -10,11 +10,12 @@
 #include "os/thread.h"
 #include "port/port_backend.h"
 
-/* A packet on its way; lives in the op that it ends, or is allocated for a post. */
+/* A packet on its way; lives in the op that it ends. Posts have no op to live in: they come in blocks of many, whose
+ * head is a node without a packet of its own. */
 typedef struct packet_node {
   struct packet_node *next;
   port_packet         packet;
-  bool                posted; /* allocated here, not part of an op */
+  bool                posts; /* the head of a block of posts, see port_queue.c */
 } packet_node;
 
 /* Packets in order. Not thread-safe; zeroed = empty. */
@@ -53,8 +54,9 @@ struct member {
   member_state state;
   uint32_t     epoch;    /* counts changes of state: tells the monitor that a member moved */
   uint64_t     since;    /* when it began to wait: the greatest is the newest waiter */
-  packet_node *handed;   /* given to it while it waited */
   bool         parked;   /* on the stack of waiters; cleared by whoever takes it off */
+  bool         handed;   /* it was given this packet while it waited */
+  port_packet  packet;
   member      *older, *newer; /* neighbours on the stack */
   member      *next, *prev;   /* all members of the queue */
   member      *wake_next;     /* in a wake list, see port_queue.c */
@@ -74,24 +76,25 @@ typedef struct port_monitor {
 
 typedef struct port_queue {
   os_mutex lock;
-  /* under lock */
-  packet_node *first, *last;
-  size_t       queued;
+  /* under lock: what a post touches, then what only a get does, so that the two share no more memory than they must */
   unsigned     active;          /* members in MEMBER_ACTIVE */
-  unsigned     waiting;         /* parked members and the leader */
-  unsigned     taken_unpolled;  /* packets taken since the source was last polled */
+  packet_node *first, *last;
+  size_t       queued;          /* packets, which may be more than nodes */
   member      *newest;          /* top of the stack of parked members */
   member      *leader;          /* polls the source right now */
-  int64_t      leader_until_ns; /* how long it means to */
+  int64_t      leader_until_ns; /* how long it means to; 0 = it only looks, and comes back by itself */
+  unsigned     waiting;         /* parked members and the leader */
+  unsigned     taken_unpolled;  /* packets taken since the source was last polled */
   uint64_t     waits;           /* clock of member.since */
   uint64_t     polls;           /* how often the source was polled */
   uint64_t     taken;           /* packets taken */
+  int64_t      busy_look_ns;    /* when the source last got a look in though packets were left */
+  struct post_block *spare;     /* blocks for posts to come */
+  unsigned           spares;
   heap         timers;
   member      *members;
-  packet_node *spare; /* freed post nodes, for reuse */
-  unsigned     spares;
-  _Atomic bool closed; /* may be read without it, as a hint */
   /* any thread */
+  _Atomic bool   closed;  /* changes under lock; without it a hint */
   _Atomic size_t pending; /* started operations whose packet is not queued; with what members count, modulo 2^n */
   /* fixed after init */
   unsigned           max; /* concurrency value */
