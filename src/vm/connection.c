@@ -44,14 +44,15 @@ static int connection_place(slot_id id) {
   return (int)(uint32_t)id + 1; /* index in the table of objects */
 }
 
+/* Only the first and the last of a VM are news to the runtime: the rest is counted without disturbing other VMs. */
 static void connection_count(vm *v) {
-  atomic_fetch_add(&v->assigned, 1);
-  runtime_hold_connection(v->rt);
+  if (atomic_fetch_add(&v->assigned, 1) == 0) runtime_hold_connected(v->rt);
 }
 
 static void connection_uncount(vm *v) {
-  atomic_fetch_sub(&v->assigned, 1);
-  runtime_release_connection(v->rt);
+  size_t before = atomic_fetch_sub(&v->assigned, 1);
+  CHECK(before > 0);
+  if (before == 1) runtime_release_connected(v->rt);
 }
 
 /* ---- events: from the stream to Lua ---- */

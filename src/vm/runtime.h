@@ -1,8 +1,8 @@
 /* runtime.h - the VMs of one host and what they share: port, log, the count of what is alive.   Layer: vm.
  *
- * Everything that could still produce a packet (a listener, connection, timer, message on its way) is counted in
- * `live`; when the last one is gone the program is over and on_idle says so. Ending early is asking each of them to
- * end. */
+ * Everything that could still produce a packet (a listener, the connections of a VM, a timer, a message on its way) is
+ * counted in `live`; when the last one is gone the program is over and on_idle says so. Ending early is asking each of
+ * them to end. */
 #ifndef PORTICO_VM_RUNTIME_H
 #define PORTICO_VM_RUNTIME_H
 #include "base/log.h"
@@ -35,7 +35,8 @@ struct runtime {
   struct watchdog  *watchdog;  /* fixed */
   strand            control;   /* runs listeners and the drain */
   strand            resolving; /* runs name look-ups, one after the other */
-  _Atomic size_t    live, connections, listeners;
+  _Atomic size_t    live, listeners;
+  _Atomic size_t    connected; /* VMs that have connections */
   _Atomic int       state; /* runtime_state, only ever upwards */
   _Atomic int       exit_code;
   os_mutex          lock;    /* never across Lua or a callback; taken after no other lock of this layer */
@@ -61,9 +62,12 @@ void runtime_start(runtime *rt);
 void runtime_hold(runtime *rt);
 void runtime_release(runtime *rt);
 
-/* One connection more or less, held too; the last one gone ends a drain. */
-void runtime_hold_connection(runtime *rt);
-void runtime_release_connection(runtime *rt);
+/* One more, one less VM that has connections, held too; the last one gone ends a drain. */
+void runtime_hold_connected(runtime *rt);
+void runtime_release_connected(runtime *rt);
+
+/* How many connections there are. */
+size_t runtime_connections(const runtime *rt);
 
 /* True once the end was asked for: nothing new may start. */
 bool runtime_stopping(const runtime *rt);
