@@ -51,7 +51,7 @@ bool runtime_stopping(const runtime *rt) {
 }
 
 bool runtime_ending(const runtime *rt) {
-  return atomic_load_explicit(&rt->state, memory_order_relaxed) != RUNTIME_RUNNING;
+  return atomic_load(&rt->state) != RUNTIME_RUNNING; /* in one order with `connected`, see connection_admit */
 }
 
 const logger *runtime_log(const runtime *rt) {

@@ -72,7 +72,7 @@ size_t runtime_connections(const runtime *rt);
 /* True once the end was asked for: nothing new may start. */
 bool runtime_stopping(const runtime *rt);
 
-/* True in a drain, too: nothing new may listen. */
+/* True in a drain, too: nothing new may listen or be accepted. */
 bool runtime_ending(const runtime *rt);
 
 /* Closes the listeners, gives connections until then to end, closes them, and a second later aborts them.
