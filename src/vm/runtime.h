@@ -29,16 +29,20 @@ typedef struct runtime_options {
 
 typedef enum runtime_state { RUNTIME_RUNNING, RUNTIME_DRAINING, RUNTIME_STOPPING } runtime_state;
 
+/* What a core writes takes the whole line from the others, so what all VMs read is that far from what is written. */
+enum { RUNTIME_LINE_BYTES = 64 };
+
 struct runtime {
   runtime_options   options;
   vm              **vms;       /* fixed */
   struct watchdog  *watchdog;  /* fixed */
-  strand            control;   /* runs listeners and the drain */
+  _Atomic int       state; /* runtime_state, only ever upwards */
+  _Atomic int       exit_code;
+  unsigned char     apart[RUNTIME_LINE_BYTES];
+  strand            control;   /* runs listeners that VMs share, and the drain */
   strand            resolving; /* runs name look-ups, one after the other */
   _Atomic size_t    live, listeners;
   _Atomic size_t    connected; /* VMs that have connections */
-  _Atomic int       state; /* runtime_state, only ever upwards */
-  _Atomic int       exit_code;
   os_mutex          lock;    /* never across Lua or a callback; taken after no other lock of this layer */
   server           *servers; /* under lock */
   bool              started; /* under lock: servers accept as soon as they are there */
