@@ -57,12 +57,13 @@ local portico = {}
 
 ---@class portico.ListenHandlers : portico.Handlers
 ---@field backlog? integer connections that may wait to be accepted
+---@field reuse_port? boolean a socket for each VM, others may listen there too; default false; not on Windows
 
 ---@class portico.Listener
 ---@field url string its address, with the real port where port 0 was asked for
 local Listener = {}
 
----Stops accepting. Connections stay.
+---Stops accepting in this VM. Connections stay. With reuse_port those that wait to be accepted here are lost.
 function Listener:close() end
 
 ---@class portico.Connection
@@ -92,7 +93,8 @@ function Connection:close() end
 ---Closes at once: queued bytes are dropped and the peer sees a reset.
 function Connection:abort() end
 
----Accepts connections at an address. VMs that listen on the same address share one socket.
+---Accepts connections at an address. VMs that listen on the same address share one socket, unless all of
+---them say reuse_port.
 ---@param url string "tcp://HOST:PORT"; port 0 is any free one
 ---@param handlers portico.ListenHandlers
 ---@return portico.Listener? listener

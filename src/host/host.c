@@ -177,7 +177,7 @@ void portico_get_info(portico_host *h, portico_info *out_info) {
       .concurrency = h->config.concurrency,
       .workers = h->config.workers,
       .vms = h->config.vms,
-      .connections = atomic_load(&h->rt->connections),
+      .connections = runtime_connections(h->rt),
       .listeners = atomic_load(&h->rt->listeners),
   };
 }

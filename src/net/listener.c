@@ -11,7 +11,8 @@ static const int64_t listener_calm_ns = 5LL * OS_NS_PER_S;
 static void listener_begin(listener_accept *a);
 
 static int listener_bind(os_socket s, const os_addr *at, const listener_options *options) {
-  int err = os_socket_bind(s, at);
+  int err = options->reuse_port ? os_socket_share_address(s) : 0;
+  if (err == 0) err = os_socket_bind(s, at);
   if (err == 0) err = os_socket_set_buffers(s, options->send_buffer, options->recv_buffer);
   if (err == 0) err = os_socket_listen(s, options->backlog > 0 ? options->backlog : LISTENER_BACKLOG);
   return err;

@@ -40,12 +40,14 @@ struct listener {
 
 /* Kernel options of the listening socket; accepted ones inherit the buffer sizes. 0 = the system's default. */
 typedef struct listener_options {
-  int backlog, send_buffer, recv_buffer;
+  int  backlog, send_buffer, recv_buffer;
+  bool reuse_port; /* others with this option may listen on the address, too; the kernel spreads connections. When one
+                      of them closes, those that wait to be accepted by it are lost */
 } listener_options;
 
 /* Binds and listens, in memory of the caller's; connections queue up in the kernel until listener_start.
  * threads  any: nothing is started yet
- * errors   EADDRINUSE, EADDRNOTAVAIL, EACCES, EAFNOSUPPORT, EMFILE, ENOMEM */
+ * errors   EADDRINUSE, EADDRNOTAVAIL, EACCES, EAFNOSUPPORT, EMFILE, ENOMEM; ENOTSUP (reuse_port on Windows) */
 int listener_open(listener *l, port *p, void *key, const os_addr *at, const listener_options *options,
                   const listener_handlers *on);
 

@@ -54,6 +54,11 @@ void os_socket_close(os_socket s);
 int os_socket_bind(os_socket s, const os_addr *at);
 int os_socket_listen(os_socket s, int backlog);
 
+/* Before the bind: several sockets of one user that all say so may listen on one address. The kernel gives each
+ * connection to one of them, by a hash of its two addresses (SO_REUSEPORT on Linux).
+ * errors   ENOTSUP (Windows) */
+int os_socket_share_address(os_socket s);
+
 /* Own and other end. errors: ENOTCONN */
 int os_socket_local(os_socket s, os_addr *out);
 int os_socket_peer(os_socket s, os_addr *out);

@@ -104,6 +104,11 @@ int os_socket_bind(os_socket s, const os_addr *at) {
   return socket_result(bind(s, socket_addr(at), (int)at->len));
 }
 
+int os_socket_share_address(os_socket s) {
+  (void)s;
+  return PORTICO_ENOTSUP; /* SO_REUSEADDR lets sockets share an address, but all connections go to one of them */
+}
+
 int os_socket_listen(os_socket s, int backlog) {
   return socket_result(listen(s, backlog));
 }

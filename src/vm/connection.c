@@ -47,14 +47,15 @@ static int connection_place(slot_id id) {
   return (int)(uint32_t)id + 1; /* index in the table of objects */
 }
 
+/* Only the first and the last of a VM are news to the runtime: the rest is counted without disturbing other VMs. */
 static void connection_count(vm *v) {
-  atomic_fetch_add(&v->assigned, 1);
-  runtime_hold_connection(v->rt);
+  if (atomic_fetch_add(&v->assigned, 1) == 0) runtime_hold_connected(v->rt);
 }
 
 static void connection_uncount(vm *v) {
-  atomic_fetch_sub(&v->assigned, 1);
-  runtime_release_connection(v->rt);
+  size_t before = atomic_fetch_sub(&v->assigned, 1);
+  CHECK(before > 0);
+  if (before == 1) runtime_release_connected(v->rt);
 }
 
 /* ---- events: from the stream to Lua ---- */
@@ -240,16 +241,16 @@ typedef struct connection_arrival {
   os_addr    peer;
 } connection_arrival;
 
-static int connection_open(const connection_arrival *a, handlers *h) {
+static int connection_open(vm *v, handlers *h, os_socket socket, const os_addr *peer) {
   connection *c;
-  int         err = connection_new(a->vm, h, a->vm->L, &c);
+  int         err = connection_new(v, h, v->L, &c);
   if (err < 0) {
-    os_socket_close(a->socket);
+    os_socket_close(socket);
     return err;
   }
-  c->peer = a->peer;
-  os_socket_set_nodelay(a->socket, h->nodelay);
-  err = stream_open(&c->stream, a->socket);
+  c->peer = *peer;
+  os_socket_set_nodelay(socket, h->nodelay);
+  err = stream_open(&c->stream, socket);
   if (err < 0) stream_fail(&c->stream, err);
   else connection_tell(c, ON_OPEN);
   return 0;
@@ -269,7 +270,7 @@ static void connection_on_accepted(completion *first) {
   handlers           *h = server_handlers(a->from, v); /* NULL: the script closed its listener meanwhile */
   int                 err = 0;
   if (h != NULL && !runtime_stopping(v->rt)) {
-    err = connection_open(a, h);
+    err = connection_open(v, h, a->socket, &a->peer);
   } else {
     os_socket_close(a->socket);
     if (h != NULL) handlers_unref(h);
@@ -292,6 +293,18 @@ void connection_accept(vm *v, server *from, os_socket socket, const os_addr *pee
   os_socket_close(socket);
   server_unref(from);
   connection_drop(v, err);
+}
+
+void connection_admit(vm *v, handlers *h, os_socket socket, const os_addr *peer) {
+  connection_count(v); /* before the look: then a drain waits for this one, or we see the drain */
+  if (runtime_ending(v->rt)) {
+    os_socket_close(socket);
+    handlers_unref(h);
+    connection_drop(v, 0);
+    return;
+  }
+  int err = connection_open(v, h, socket, peer);
+  if (err < 0) connection_drop(v, err);
 }
 
 /* ---- connecting ---- */

@@ -11,6 +11,10 @@ void connection_open_type(lua_State *L);
  * socket is closed if that fails. threads: any */
 void connection_accept(vm *v, server *from, os_socket socket, const os_addr *peer);
 
+/* Opens an accepted socket at once: on_open is called. The socket is closed if that fails, or if the program is ending.
+ * The reference to the handlers goes to the connection. On the VM's strand. */
+void connection_admit(vm *v, handlers *h, os_socket socket, const os_addr *peer);
+
 /* Pushes the table of the objects of all live connections, by slot index. */
 void connection_push_objects(lua_State *L);
 

@@ -28,6 +28,12 @@ static const handler_option handler_options[HANDLER_OPTIONS] = {
     [OPTION_RECV_BUFFER] = {"recv_buffer", 1, INT_MAX},
 };
 
+/* Options that are true or false. */
+enum { FLAG_NODELAY, FLAG_RECV_PAUSE, FLAG_REUSE_PORT, HANDLER_FLAGS };
+
+static const char *const handler_flags[HANDLER_FLAGS] = {
+    [FLAG_NODELAY] = "nodelay", [FLAG_RECV_PAUSE] = "recv_pause", [FLAG_REUSE_PORT] = "reuse_port"};
+
 const char *handlers_name(handler_event event) {
   return handler_names[event];
 }
@@ -59,8 +65,7 @@ static int handlers_refuse_name(lua_State *L, const char *given) {
   unsigned    distance = 4;
   for (int i = 0; i < HANDLER_EVENTS; i++) name_consider(given, handler_names[i], &best, &distance);
   for (int i = 0; i < HANDLER_OPTIONS; i++) name_consider(given, handler_options[i].name, &best, &distance);
-  name_consider(given, "nodelay", &best, &distance);
-  name_consider(given, "recv_pause", &best, &distance);
+  for (int i = 0; i < HANDLER_FLAGS; i++) name_consider(given, handler_flags[i], &best, &distance);
   if (best == NULL) return luaL_error(L, "unknown handler or option '%s'", given);
   return luaL_error(L, "unknown handler or option '%s' (did you mean '%s'?)", given, best);
 }
@@ -104,16 +109,29 @@ static bool handlers_read_option(lua_State *L, handlers *h, const char *name) {
   return false;
 }
 
+static bool *handlers_flag(handlers *h, int flag) {
+  switch (flag) {
+  case FLAG_NODELAY: return &h->nodelay;
+  case FLAG_RECV_PAUSE: return &h->limits.recv_pause;
+  default: return &h->kernel.reuse_port;
+  }
+}
+
+static bool handlers_read_flag(lua_State *L, handlers *h, const char *name) {
+  for (int i = 0; i < HANDLER_FLAGS; i++) {
+    if (strcmp(name, handler_flags[i]) != 0) continue;
+    if (!lua_isboolean(L, -1)) luaL_error(L, "option '%s' must be a boolean, not %s", name, luaL_typename(L, -1));
+    *handlers_flag(h, i) = lua_toboolean(L, -1) != 0;
+    return true;
+  }
+  return false;
+}
+
 static void handlers_read_field(lua_State *L, handlers *h) {
   if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "unknown handler or option (a %s)", luaL_typename(L, -2));
   const char *name = lua_tostring(L, -2);
-  if (handlers_read_event(L, h, name) || handlers_read_option(L, h, name)) return;
-  bool *flag = NULL;
-  if (strcmp(name, "nodelay") == 0) flag = &h->nodelay;
-  if (strcmp(name, "recv_pause") == 0) flag = &h->limits.recv_pause;
-  if (flag == NULL) handlers_refuse_name(L, name);
-  if (!lua_isboolean(L, -1)) luaL_error(L, "option '%s' must be a boolean, not %s", name, luaL_typename(L, -1));
-  *flag = lua_toboolean(L, -1) != 0;
+  if (handlers_read_event(L, h, name) || handlers_read_option(L, h, name) || handlers_read_flag(L, h, name)) return;
+  handlers_refuse_name(L, name);
 }
 
 /* Runs protected by its caller: (table, handlers). */

@@ -26,16 +26,24 @@ void runtime_release(runtime *rt) {
   if (before == 1) rt->options.on_idle(rt->options.arg);
 }
 
-void runtime_hold_connection(runtime *rt) {
-  atomic_fetch_add(&rt->connections, 1);
+void runtime_hold_connected(runtime *rt) {
+  atomic_fetch_add(&rt->connected, 1);
   runtime_hold(rt);
 }
 
-void runtime_release_connection(runtime *rt) {
-  size_t before = atomic_fetch_sub(&rt->connections, 1);
+void runtime_release_connected(runtime *rt) {
+  size_t before = atomic_fetch_sub(&rt->connected, 1);
   CHECK(before > 0);
   if (before == 1 && atomic_load(&rt->state) == RUNTIME_DRAINING) runtime_stop(rt, 0);
   runtime_release(rt);
+}
+
+size_t runtime_connections(const runtime *rt) {
+  size_t count = 0;
+  for (unsigned i = 0; i < rt->options.vms; i++) {
+    count += atomic_load_explicit(&rt->vms[i]->assigned, memory_order_relaxed);
+  }
+  return count;
 }
 
 bool runtime_stopping(const runtime *rt) {
@@ -43,7 +51,7 @@ bool runtime_stopping(const runtime *rt) {
 }
 
 bool runtime_ending(const runtime *rt) {
-  return atomic_load_explicit(&rt->state, memory_order_relaxed) != RUNTIME_RUNNING;
+  return atomic_load(&rt->state) != RUNTIME_RUNNING; /* in one order with `connected`, see connection_admit */
 }
 
 const logger *runtime_log(const runtime *rt) {
@@ -77,7 +85,7 @@ static void runtime_on_close_listeners(completion *c) {
   if (!rt->grace_running && !runtime_stopping(rt) && rt->grace_step < 2) {
     runtime_start_grace(rt, atomic_load(&rt->grace_until_ns));
   }
-  if (atomic_load(&rt->connections) == 0) runtime_stop(rt, 0);
+  if (atomic_load(&rt->connected) == 0) runtime_stop(rt, 0);
   runtime_release(rt);
 }
 

@@ -1,8 +1,8 @@
 /* runtime.h - the VMs of one host and what they share: port, log, the count of what is alive.   Layer: vm.
  *
- * Everything that could still produce a packet (a listener, connection, timer, message on its way) is counted in
- * `live`; when the last one is gone the program is over and on_idle says so. Ending early is asking each of them to
- * end. */
+ * Everything that could still produce a packet (a listener, the connections of a VM, a timer, a message on its way) is
+ * counted in `live`; when the last one is gone the program is over and on_idle says so. Ending early is asking each of
+ * them to end. */
 #ifndef PORTICO_VM_RUNTIME_H
 #define PORTICO_VM_RUNTIME_H
 #include "base/log.h"
@@ -29,15 +29,20 @@ typedef struct runtime_options {
 
 typedef enum runtime_state { RUNTIME_RUNNING, RUNTIME_DRAINING, RUNTIME_STOPPING } runtime_state;
 
+/* What a core writes takes the whole line from the others, so what all VMs read is that far from what is written. */
+enum { RUNTIME_LINE_BYTES = 64 };
+
 struct runtime {
   runtime_options   options;
   vm              **vms;       /* fixed */
   struct watchdog  *watchdog;  /* fixed */
-  strand            control;   /* runs listeners and the drain */
-  strand            resolving; /* runs name look-ups, one after the other */
-  _Atomic size_t    live, connections, listeners;
   _Atomic int       state; /* runtime_state, only ever upwards */
   _Atomic int       exit_code;
+  unsigned char     apart[RUNTIME_LINE_BYTES];
+  strand            control;   /* runs listeners that VMs share, and the drain */
+  strand            resolving; /* runs name look-ups, one after the other */
+  _Atomic size_t    live, listeners;
+  _Atomic size_t    connected; /* VMs that have connections */
   os_mutex          lock;    /* never across Lua or a callback; taken after no other lock of this layer */
   server           *servers; /* under lock */
   bool              started; /* under lock: servers accept as soon as they are there */
@@ -61,14 +66,17 @@ void runtime_start(runtime *rt);
 void runtime_hold(runtime *rt);
 void runtime_release(runtime *rt);
 
-/* One connection more or less, held too; the last one gone ends a drain. */
-void runtime_hold_connection(runtime *rt);
-void runtime_release_connection(runtime *rt);
+/* One more, one less VM that has connections, held too; the last one gone ends a drain. */
+void runtime_hold_connected(runtime *rt);
+void runtime_release_connected(runtime *rt);
+
+/* How many connections there are. */
+size_t runtime_connections(const runtime *rt);
 
 /* True once the end was asked for: nothing new may start. */
 bool runtime_stopping(const runtime *rt);
 
-/* True in a drain, too: nothing new may listen. */
+/* True in a drain, too: nothing new may listen or be accepted. */
 bool runtime_ending(const runtime *rt);
 
 /* Closes the listeners, gives connections until then to end, closes them, and a second later aborts them.

@@ -1,4 +1,4 @@
-/* server.c - one listener, many VMs. */
+/* server.c - one listener for many VMs, or one for each. */
 #include "vm/server.h"
 
 #include <lauxlib.h>
@@ -14,26 +14,49 @@ enum { SERVER_RESOLVED_MAX = 8 };
 
 static const char server_type[] = "portico.Listener";
 
-/* What VM i + 1 registered. */
+/* What a member registered. */
 typedef struct server_member {
-  handlers *handlers; /* NULL = not a member; the pointer is changed under lock, the handlers belong to the VM */
+  handlers *handlers; /* NULL = not a member. The VM changes it under rt->lock, and may read it without */
 } server_member;
 
 struct server {
-  listener   net; /* control strand */
-  runtime   *rt;
-  completion start, close; /* on the control strand */
-  char       url[ADDRESS_URL_BYTES]; /* with the real port; fixed */
+  listener   net;          /* on its strand, see server_strand */
+  completion start, close; /* messages to its strand */
+  server    *next_to_close; /* control strand */
+  /* fixed */
+  runtime *rt;
+  vm      *owner;                  /* NULL = shared */
+  char     url[ADDRESS_URL_BYTES]; /* with the real port */
   /* under rt->lock */
   server  *next;
   unsigned members;
   unsigned refs; /* in the list of the runtime, and one for each member's Lua object, accept or message on its way */
   bool     starting, closing; /* start, close was posted */
-  server_member member[];     /* by VM; the asked URL follows */
+  server_member member[];     /* of the owner, or by VM; the asked URL follows */
 };
 
+static unsigned server_members_max(const server *s) {
+  return s->owner != NULL ? 1 : s->rt->options.vms;
+}
+
+/* Only for a VM that may be a member. */
+static server_member *server_member_of(server *s, const vm *v) {
+  DCHECK(s->owner == NULL || s->owner == v);
+  return &s->member[s->owner != NULL ? 0 : v->index - 1];
+}
+
 static const char *server_asked(const server *s) {
-  return (const char *)&s->member[s->rt->options.vms];
+  return (const char *)&s->member[server_members_max(s)];
+}
+
+/* Who accepts. */
+static strand *server_strand(server *s) {
+  return s->owner != NULL ? &s->owner->strand : &s->rt->control;
+}
+
+/* For the log: which VM a line is about. */
+static unsigned server_vm_number(const server *s) {
+  return s->owner != NULL ? s->owner->index : 0;
 }
 
 static void server_unref_and_unlock(server *s) {
@@ -48,7 +71,7 @@ void server_unref(server *s) {
   server_unref_and_unlock(s);
 }
 
-/* ---- accepting, on the control strand ---- */
+/* ---- accepting, on the server's strand ---- */
 
 static vm *server_choose_locked(server *s) {
   vm    *best = NULL;
@@ -63,7 +86,7 @@ static vm *server_choose_locked(server *s) {
   return best;
 }
 
-static void server_on_accept(listener *l, os_socket socket, const os_addr *peer) {
+static void server_on_accept_shared(listener *l, os_socket socket, const os_addr *peer) {
   server *s = container_of(l, server, net);
   os_mutex_lock(&s->rt->lock);
   vm *v = server_choose_locked(s);
@@ -73,20 +96,27 @@ static void server_on_accept(listener *l, os_socket socket, const os_addr *peer)
   else connection_accept(v, s, socket, peer);
 }
 
+static void server_on_accept_own(listener *l, os_socket socket, const os_addr *peer) {
+  server   *s = container_of(l, server, net);
+  handlers *h = server_member_of(s, s->owner)->handlers; /* it has not left: that closes the listener at once */
+  h->refs++;
+  connection_admit(s->owner, h, socket, peer);
+}
+
 static void server_on_trouble(listener *l, int err) {
   server *s = container_of(l, server, net);
   if (err < 0) {
-    log_write(runtime_log(s->rt), PORTICO_LOG_WARN, 0,
+    log_write(runtime_log(s->rt), PORTICO_LOG_WARN, server_vm_number(s),
               "%s: cannot accept: %s; new connections wait until there is room", s->url, portico_error_text(err));
   } else {
-    log_write(runtime_log(s->rt), PORTICO_LOG_INFO, 0, "%s: accepting again", s->url);
+    log_write(runtime_log(s->rt), PORTICO_LOG_INFO, server_vm_number(s), "%s: accepting again", s->url);
   }
 }
 
 static void server_on_closed(listener *l) {
   server  *s = container_of(l, server, net);
   runtime *rt = s->rt;
-  log_write(runtime_log(rt), PORTICO_LOG_DEBUG, 0, "%s: closed", s->url);
+  log_write(runtime_log(rt), PORTICO_LOG_DEBUG, server_vm_number(s), "%s: closed", s->url);
   os_mutex_lock(&rt->lock);
   for (server **at = &rt->servers; *at != NULL; at = &(*at)->next) {
     if (*at != s) continue;
@@ -98,18 +128,20 @@ static void server_on_closed(listener *l) {
   runtime_release(rt);
 }
 
-static const listener_handlers server_events = {
-    .on_accept = server_on_accept, .on_trouble = server_on_trouble, .on_close = server_on_closed};
+static const listener_handlers server_events_shared = {
+    .on_accept = server_on_accept_shared, .on_trouble = server_on_trouble, .on_close = server_on_closed};
+static const listener_handlers server_events_own = {
+    .on_accept = server_on_accept_own, .on_trouble = server_on_trouble, .on_close = server_on_closed};
 
 handlers *server_handlers(server *s, vm *v) {
   os_mutex_lock(&s->rt->lock);
-  handlers *h = s->member[v->index - 1].handlers;
+  handlers *h = server_member_of(s, v)->handlers;
   server_unref_and_unlock(s);
   if (h != NULL) h->refs++;
   return h;
 }
 
-/* ---- start and close: messages to the control strand ---- */
+/* ---- start and close: messages to the server's strand ---- */
 
 static void server_on_start(completion *c) {
   server *s = container_of(c, server, start);
@@ -123,7 +155,7 @@ static void server_on_close(completion *c) {
   server_unref(s);
 }
 
-/* Sends start or close to the control strand, once. Gives the lock back. */
+/* Sends start or close to the server's strand, once. Gives the lock back. */
 static void server_ask_and_unlock(server *s, bool *flag, completion *c, void (*run)(completion *c)) {
   runtime *rt = s->rt;
   bool     first = !*flag;
@@ -132,11 +164,16 @@ static void server_ask_and_unlock(server *s, bool *flag, completion *c, void (*r
   os_mutex_unlock(&rt->lock);
   if (!first) return;
   c->run = run;
-  if (strand_post(&rt->control, c) == 0) return;
-  log_write(runtime_log(rt), PORTICO_LOG_ERROR, 0, "%s: out of memory to start or close it", s->url);
+  if (strand_post(server_strand(s), c) == 0) return;
+  log_write(runtime_log(rt), PORTICO_LOG_ERROR, server_vm_number(s), "%s: out of memory to start or close it", s->url);
   os_mutex_lock(&rt->lock);
   *flag = false;
   server_unref_and_unlock(s);
+}
+
+static void server_ask_close(server *s) {
+  os_mutex_lock(&s->rt->lock);
+  server_ask_and_unlock(s, &s->closing, &s->close, server_on_close);
 }
 
 void server_start_all(runtime *rt) {
@@ -150,88 +187,149 @@ void server_start_all(runtime *rt) {
 }
 
 void server_close_all(runtime *rt) {
-  for (;;) {
-    os_mutex_lock(&rt->lock);
-    server *s = rt->servers;
-    while (s != NULL && s->net.state == LISTENER_CLOSED) s = s->next; /* its last accept is on the way back */
-    os_mutex_unlock(&rt->lock);
-    if (s == NULL) return;
-    listener_close(&s->net);
+  server *first = NULL; /* with a reference each */
+  os_mutex_lock(&rt->lock);
+  for (server *s = rt->servers; s != NULL; s = s->next) {
+    s->refs++;
+    s->next_to_close = first;
+    first = s;
+  }
+  os_mutex_unlock(&rt->lock);
+  while (first != NULL) {
+    server *s = first;
+    first = s->next_to_close;
+    if (s->owner == NULL) listener_close(&s->net);
+    else server_ask_close(s);
+    server_unref(s);
   }
 }
 
 /* ---- listening, on the strand of a VM ---- */
 
-/* A server on the same URL that this VM has not joined yet. */
+/* True if a VM has listened on the address of this server: as a member, or with a server of its own. */
+static bool server_has_locked(server *s, vm *v) {
+  if (s->owner == NULL || s->owner == v) return server_member_of(s, v)->handlers != NULL;
+  for (server *own = v->rt->servers; own != NULL; own = own->next) {
+    if (own->owner == v && !own->closing && strcmp(own->url, s->url) == 0) return true;
+  }
+  return false;
+}
+
+/* A server on the same URL that this VM has no part in yet. */
 static server *server_find_locked(vm *v, const char *url) {
   for (server *s = v->rt->servers; s != NULL; s = s->next) {
-    if (!s->closing && s->member[v->index - 1].handlers == NULL && strcmp(server_asked(s), url) == 0) return s;
+    if (!s->closing && strcmp(server_asked(s), url) == 0 && !server_has_locked(s, v)) return s;
   }
   return NULL;
 }
 
-static server *server_new(runtime *rt, const char *url) {
+static server *server_new(runtime *rt, vm *owner, const char *url) {
   size_t  len = strlen(url) + 1;
-  size_t  members = rt->options.vms * sizeof(server_member);
+  size_t  members = (owner != NULL ? 1 : rt->options.vms) * sizeof(server_member);
   server *s = calloc(1, sizeof *s + members + len);
   if (s == NULL) return NULL;
   s->rt = rt;
-  memcpy((char *)&s->member[rt->options.vms], url, len);
+  s->owner = owner;
+  memcpy((char *)s->member + members, url, len);
   return s;
 }
 
-/* Binds to the first address of the URL that can be bound. */
-static int server_bind(server *s, vm *v, const address *a, const listener_options *options) {
-  os_addr to[SERVER_RESOLVED_MAX];
-  vm_block_enter(v); /* a name may take its time */
-  int found = address_resolve(a, to, SERVER_RESOLVED_MAX);
-  port_block_leave();
-  int err = found;
+/* Binds to the first of the addresses that can be bound. */
+static int server_bind(server *s, const os_addr *to, int found, const listener_options *options) {
+  const listener_handlers *events = s->owner != NULL ? &server_events_own : &server_events_shared;
+  int                      err = found;
   for (int i = 0; i < found; i++) {
-    err = listener_open(&s->net, s->rt->options.port, &s->rt->control, &to[i], options, &server_events);
+    err = listener_open(&s->net, s->rt->options.port, server_strand(s), &to[i], options, events);
     if (err == 0) break;
   }
   if (err == 0) address_format(&s->net.at, s->url);
   return err;
 }
 
-/* Joins or opens the server of a URL. On success it holds the handlers, and *out_server has a reference. */
-static int server_join(vm *v, const char *url, const address *a, handlers *h, server **out_server) {
+static void server_add_locked(server *s) {
+  runtime *rt = s->rt;
+  runtime_hold(rt);
+  atomic_fetch_add(&rt->listeners, 1);
+  server **last = &rt->servers; /* at the end: VMs that listen on one URL twice find them in the same order */
+  while (*last != NULL) last = &(*last)->next;
+  *last = s;
+  s->refs = 1;
+}
+
+/* Opens a server, not yet in the list: of the VM alone if it reuses the port, else to be shared.
+ * beside   the address of another VM's server on this URL, so that port 0 becomes the same port for both; or NULL */
+static int server_open(vm *v, const char *url, const address *a, const os_addr *beside, const listener_options *options,
+                       server **out_server) {
+  os_addr to[SERVER_RESOLVED_MAX];
+  int     found = 1;
+  if (beside != NULL) {
+    to[0] = *beside;
+  } else {
+    vm_block_enter(v); /* a name may take its time */
+    found = address_resolve(a, to, SERVER_RESOLVED_MAX);
+    port_block_leave();
+  }
+  server *s = server_new(v->rt, options->reuse_port ? v : NULL, url);
+  int     err = s == NULL ? PORTICO_ENOMEM : server_bind(s, to, found, options);
+  if (err == 0) *out_server = s;
+  else free(s);
+  return err;
+}
+
+/* The VM is a member from now on: the server holds the handlers. Gives the lock back. */
+static void server_enter_and_unlock(server *s, vm *v, handlers *h) {
+  server_member_of(s, v)->handlers = h;
+  s->members++;
+  s->refs++; /* for the VM's Lua object */
+  if (s->rt->started && !s->starting) server_ask_and_unlock(s, &s->starting, &s->start, server_on_start);
+  else os_mutex_unlock(&s->rt->lock);
+}
+
+/* Joins the server of a URL, or opens one. On success it holds the handlers, and *out_server has a reference.
+ * *out_why   what to say about an error, if its own words do not do */
+static int server_join(vm *v, const char *url, const address *a, handlers *h, server **out_server,
+                       const char **out_why) {
   runtime *rt = v->rt;
+  bool     own = h->kernel.reuse_port;
   os_mutex_lock(&rt->lock);
   server *s = server_find_locked(v, url);
-  if (s == NULL) {
+  if (s != NULL && (s->owner != NULL) != own) {
     os_mutex_unlock(&rt->lock);
-    s = server_new(rt, url);
-    int err = s == NULL ? PORTICO_ENOMEM : server_bind(s, v, a, &h->kernel);
-    if (err < 0) {
-      free(s);
-      return err;
-    }
-    runtime_hold(rt);
-    atomic_fetch_add(&rt->listeners, 1);
-    os_mutex_lock(&rt->lock);
-    server **last = &rt->servers; /* at the end: VMs that listen on one URL twice find them in the same order */
-    while (*last != NULL) last = &(*last)->next;
-    *last = s;
-    s->refs = 1;
+    *out_why = own ? "another VM listens there without reuse_port" : "another VM listens there with reuse_port";
+    return PORTICO_EINVAL;
   }
-  s->member[v->index - 1].handlers = h;
-  s->members++;
-  s->refs++;
+  bool join = s != NULL && !own;
+  if (!join) {
+    os_addr beside = s != NULL ? s->net.at : (os_addr){0};
+    os_mutex_unlock(&rt->lock);
+    int err = server_open(v, url, a, beside.len > 0 ? &beside : NULL, &h->kernel, &s);
+    if (err < 0) return err;
+    os_mutex_lock(&rt->lock);
+    server_add_locked(s);
+  }
   *out_server = s;
-  if (rt->started && !s->starting) server_ask_and_unlock(s, &s->starting, &s->start, server_on_start);
-  else os_mutex_unlock(&rt->lock);
+  server_enter_and_unlock(s, v, h);
+  if (!join && runtime_ending(rt)) server_ask_close(s); /* the list may have been gone through before it was in there */
   return 0;
 }
 
 /* ---- the Lua type: a pointer with a reference, given back by the collector ---- */
 
-static int server_refuse(lua_State *L, const char *url, int err) {
-  const char *hint = err == PORTICO_EADDRINUSE ? " (another program, or this one, listens there: choose another port)"
-                     : err == PORTICO_EACCES   ? " (ports below 1024 need a privilege)"
-                                               : "";
-  lua_pushfstring(L, "cannot listen on %s: %s%s", url, portico_error_text(err), hint);
+static const char *server_hint(int err, bool reuse_port) {
+  switch (err) {
+  case PORTICO_EADDRINUSE:
+    return reuse_port ? " (another user, or somebody without reuse_port, listens there: choose another port)"
+                      : " (another program, or this one, listens there: choose another port)";
+  case PORTICO_EACCES: return " (ports below 1024 need a privilege)";
+  default: return "";
+  }
+}
+
+/* why: NULL = the words of the error itself */
+static int server_refuse(lua_State *L, const char *url, int err, bool reuse_port, const char *why) {
+  if (why == NULL) why = portico_error_text(err);
+  const char *what = err == PORTICO_ENOTSUP && reuse_port ? "reuse_port: " : "";
+  lua_pushfstring(L, "cannot listen on %s: %s%s%s", url, what, why, server_hint(err, reuse_port));
   return vm_push_error(L, err, lua_tostring(L, -1));
 }
 
@@ -249,10 +347,12 @@ int server_listen(lua_State *L) {
   *object = NULL;
   luaL_setmetatable(L, server_type);
   handlers *h = handlers_read(L, 2, url, true);
-  err = server_join(v, url, &a, h, object);
+  const char *refusal = NULL;
+  err = server_join(v, url, &a, h, object, &refusal);
   if (err == 0) return 1;
+  bool reuse_port = h->kernel.reuse_port;
   handlers_unref(h);
-  return server_refuse(L, url, err);
+  return server_refuse(L, url, err, reuse_port, refusal);
 }
 
 static server *server_check(lua_State *L) {
@@ -260,15 +360,26 @@ static server *server_check(lua_State *L) {
   return *object;
 }
 
+/* The last member leaves. An owner is on the strand and needs no message. */
+static void server_close_and_unlock(server *s) {
+  if (s->owner == NULL) {
+    server_ask_and_unlock(s, &s->closing, &s->close, server_on_close);
+    return;
+  }
+  s->closing = true;
+  os_mutex_unlock(&s->rt->lock);
+  listener_close(&s->net);
+}
+
 /* listener:close() -> true | nil, message, code */
 static int server_leave(lua_State *L) {
   server *s = server_check(L);
   vm     *v = vm_of(L);
   os_mutex_lock(&s->rt->lock);
-  server_member *m = &s->member[v->index - 1];
+  server_member *m = server_member_of(s, v);
   handlers      *h = m->handlers;
   m->handlers = NULL;
-  if (h != NULL && --s->members == 0) server_ask_and_unlock(s, &s->closing, &s->close, server_on_close);
+  if (h != NULL && --s->members == 0) server_close_and_unlock(s);
   else os_mutex_unlock(&s->rt->lock);
   if (h == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
   handlers_unref(h);

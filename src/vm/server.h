@@ -1,6 +1,7 @@
-/* server.h - a listening socket that the VMs of a runtime share, and its Lua type portico.Listener.   Layer: vm.
- * Each VM runs the same script, so each listens on the same URLs: the first binds, the others join. A connection goes
- * to the member with the fewest. */
+/* server.h - a listening socket with the VMs that it serves, and its Lua type portico.Listener.   Layer: vm.
+ * Each VM runs the same script, so each listens on the same URLs. Usually the first binds and the others join: the
+ * control strand accepts, and a connection goes to the member with the fewest. With reuse_port each VM has a server of
+ * its own, bound to the same address and accepted on the VM's strand: the kernel chooses, and VMs share nothing. */
 #ifndef PORTICO_VM_SERVER_H
 #define PORTICO_VM_SERVER_H
 #include "vm/handlers.h"
@@ -11,7 +12,8 @@ void server_open_type(lua_State *L);
 /* Lua function: (url, handlers) -> listener | nil, message, code. */
 int server_listen(lua_State *L);
 
-/* The handlers that a VM gave to a server, with a reference for the caller; NULL if it has left. On the VM's strand. */
+/* The handlers that a VM gave to a shared server, with a reference for the caller; NULL if it has left. Gives back the
+ * reference that came with an accepted socket. On the VM's strand. */
 handlers *server_handlers(server *s, vm *v);
 
 /* Gives back the reference that came with an accepted socket, when server_handlers was not called for it. */

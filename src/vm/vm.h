@@ -38,9 +38,10 @@ struct vm {
   struct inbox *inbox;
   handlers   *handlers; /* all that exist */
   struct connection *receiver; /* whose on_data runs, or raised the error; NULL = no on_data runs */
-  _Atomic size_t assigned; /* connections given to this VM: how the next one is chosen */
   completion  sweep[2];    /* close all, abort all: posted once each */
   _Atomic int sweep_posted[2];
+  unsigned char  apart[RUNTIME_LINE_BYTES]; /* from what the VM writes with each message */
+  _Atomic size_t assigned; /* connections given to this VM: how the control strand chooses the next one's */
 };
 
 /* Makes VM number index (1-based) of rt, with libraries and the portico module, no script yet. errors: ENOMEM */

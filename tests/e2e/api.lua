@@ -357,6 +357,27 @@ case("the modules and the standard library are there", function(done)
   done()
 end)
 
+case("reuse_port: several listen on one port, if all say so", function(done)
+  local first, message, code = portico.listen(LOOPBACK, { reuse_port = true })
+  if package.config:sub(1, 1) == "\\" then
+    fails("ENOTSUP", first, message, code)
+    assert(message == "cannot listen on " .. LOOPBACK .. ": reuse_port: not supported here", message)
+    return done()
+  end
+  local second = assert(portico.listen(assert(first, message).url, { reuse_port = true }))
+  assert(second.url == first.url)
+  fails("EADDRINUSE", portico.listen(first.url, {}))
+  first:close()
+  fails("ECLOSED", first:close())
+  fails("EADDRINUSE", portico.listen(first.url, {}))
+  second:close()
+  local alone = assert(portico.listen(first.url, {}))
+  fails("EADDRINUSE", portico.listen(first.url, { reuse_port = true }))
+  alone:close()
+  raises(portico.listen, LOOPBACK, { reuse_port = 1 })
+  done()
+end)
+
 -- Runs the cases one after the other; one that does not finish is named.
 local arguments = { ... }
 local function run(index)

@@ -677,6 +677,60 @@ static void two_hosts_in_one_process_do_not_meet(void **state) {
   assert_null(look_up(&f->second_diary, "for one"));
 }
 
+/* ---- a listening socket for each VM ---- */
+
+#define LISTEN_ALONE                                                                \
+  REQUIRE "local l, why = portico.listen('tcp://127.0.0.1:0', {reuse_port = true, " \
+          "on_data = function(c, d) c:send(d) end}) "                               \
+          "if not l then portico.log('info', why) return end "
+
+/* Call it after the start. */
+static void skip_without_reuse_port(fixture *f) {
+  if (look_up(&f->diary, "reuse_port: not supported here") == NULL) return;
+  print_message("skipped: reuse_port is not supported here\n");
+  skip();
+}
+
+static void with_reuse_port_each_vm_has_a_listener_and_a_drain_closes_them(void **state) {
+  fixture     *f = *state;
+  portico_info info;
+  start(f->host, LISTEN_ALONE "if portico.vm.id == 3 then portico.log('info', 'url ' .. l.url) end ");
+  skip_without_reuse_port(f);
+  portico_get_info(f->host, &info);
+  assert_int_equal(info.listeners, 3);
+  os_socket s = dial(&f->diary);
+  expect_echo(s, 'a');
+  portico_get_info(f->host, &info);
+  assert_int_equal(info.connections, 1);
+  assert_int_equal(portico_drain(f->host, 1000), 0);
+  expect_echo(s, 'b');
+  os_socket_close(s);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+  portico_get_info(f->host, &info);
+  assert_int_equal(info.listeners, 0);
+}
+
+static void with_reuse_port_a_vm_may_close_and_listen_again_in_its_main_chunk(void **state) {
+  fixture     *f = *state;
+  portico_info info;
+  start(f->host, LISTEN_ALONE "local url = l.url l:close() "
+                              "l = assert(portico.listen(portico.vm.id == 3 and url or 'tcp://127.0.0.1:0', "
+                              "{reuse_port = true})) if portico.vm.id == 2 then l:close() end");
+  skip_without_reuse_port(f);
+  portico_get_info(f->host, &info);
+  assert_int_equal(info.listeners, 2);
+  assert_int_equal(portico_stop(f->host, 5), 0);
+  assert_int_equal(wait_for_exit_code(f->host), 5);
+}
+
+static void with_reuse_port_an_error_in_another_vm_fails_the_start_too(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, LISTEN_ALONE "assert(portico.vm.id < 3, 'third time unlucky')"), 0);
+  int err = portico_start(f->host);
+  skip_without_reuse_port(f);
+  assert_int_equal(err, PORTICO_ESCRIPT);
+}
+
 static void hosts_can_be_opened_again_and_again(void **state) {
   fixture *f = *state;
   for (int i = 0; i < 10; i++) {
@@ -739,6 +793,9 @@ int main(void) {
       WITH_HOST(a_drain_lets_a_connection_finish),
       WITH_HOST(a_drain_without_time_closes_what_is_open),
       WITH_HOST(two_hosts_in_one_process_do_not_meet),
+      WITH_HOST(with_reuse_port_each_vm_has_a_listener_and_a_drain_closes_them),
+      WITH_HOST(with_reuse_port_a_vm_may_close_and_listen_again_in_its_main_chunk),
+      WITH_HOST(with_reuse_port_an_error_in_another_vm_fails_the_start_too),
       WITH_HOST(hosts_can_be_opened_again_and_again),
   };
   return cmocka_run_group_tests_name("host", tests, NULL, NULL);

@@ -234,6 +234,62 @@ static void an_address_of_somebody_else_is_refused(void **state) {
   assert_int_equal(listener_open(&second, f->port, f, &at, &options, &handlers), PORTICO_EADDRNOTAVAIL);
 }
 
+/* Makes one more listener on an address. result: 0 or how it failed, then nothing is left of it */
+static int open_another(fixture *f, const os_addr *at, bool reuse_port, listener **out_l) {
+  listener_options options = {.reuse_port = reuse_port};
+  listener        *l = malloc(sizeof *l);
+  assert_non_null(l);
+  int err = listener_open(l, f->port, f, at, &options, &handlers);
+  if (err < 0) free(l);
+  else *out_l = l;
+  return err;
+}
+
+/* Closes it and waits for the end; drop_listener is to see the close of the fixture's own only. */
+static void close_another(fixture *f, listener *l) {
+  listener *own = f->listener;
+  listener_close(l);
+  run_until(f, &f->closes, 1);
+  f->closes = 0;
+  f->listener = own;
+}
+
+static listener *open_reusing_or_skip(fixture *f) {
+  os_addr   at = any_addr();
+  listener *l = NULL;
+  int       err = open_another(f, &at, true, &l);
+  if (err == PORTICO_ENOTSUP) {
+    print_message("skipped: reuse_port is not supported here\n");
+    skip();
+  }
+  assert_int_equal(err, 0);
+  return l;
+}
+
+static void listeners_that_reuse_a_port_share_its_clients(void **state) {
+  fixture  *f = *state;
+  listener *one = open_reusing_or_skip(f), *two;
+  assert_int_equal(open_another(f, &one->at, true, &two), 0);
+  assert_int_equal(os_addr_port(&two->at), os_addr_port(&one->at));
+  listener_start(one);
+  listener_start(two);
+  for (int i = 0; i < CLIENTS / 2; i++) assert_int_equal(dial(f, &one->at), 0);
+  run_until(f, &f->accepts, CLIENTS / 2);
+  os_addr shared = two->at;
+  close_another(f, one);
+  for (int i = CLIENTS / 2; i < CLIENTS; i++) assert_int_equal(dial(f, &shared), 0);
+  run_until(f, &f->accepts, CLIENTS); /* the one that is left takes all */
+  close_another(f, two);
+}
+
+static void a_port_is_reused_only_if_all_agree(void **state) {
+  fixture  *f = *state;
+  listener *one = open_reusing_or_skip(f), *two;
+  assert_int_equal(open_another(f, &one->at, false, &two), PORTICO_EADDRINUSE);
+  assert_int_equal(open_another(f, &f->at, true, &two), PORTICO_EADDRINUSE);
+  close_another(f, one);
+}
+
 int main(void) {
 #define WITH_LISTENER(test) cmocka_unit_test_setup_teardown(test, make_listener, drop_listener)
   const struct CMUnitTest tests[] = {
@@ -248,6 +304,8 @@ int main(void) {
       WITH_LISTENER(after_the_close_the_port_is_free),
       WITH_LISTENER(a_second_listener_on_the_same_address_is_refused),
       WITH_LISTENER(an_address_of_somebody_else_is_refused),
+      WITH_LISTENER(listeners_that_reuse_a_port_share_its_clients),
+      WITH_LISTENER(a_port_is_reused_only_if_all_agree),
   };
   return cmocka_run_group_tests_name("listener", tests, NULL, NULL);
 }
