@@ -105,6 +105,7 @@ void listener_start(listener *l) {
 void listener_close(listener *l) {
   if (l->state == LISTENER_CLOSED) return;
   l->state = LISTENER_CLOSED;
+  os_socket_stop_listening(port_handle_socket(l->handle));
   port_handle_close(l->handle);
   for (unsigned i = 0; i < LISTENER_ACCEPTS; i++) {
     if (l->accepts[i].accept.run == listener_on_pause) port_cancel(&l->accepts[i].accept.op);

@@ -54,6 +54,10 @@ void os_socket_close(os_socket s);
 int os_socket_bind(os_socket s, const os_addr *at);
 int os_socket_listen(os_socket s, int backlog);
 
+/* Ends a listening socket at once, even if the system holds on to it after os_socket_close, as it does for an operation
+ * that is still on its way back. */
+void os_socket_stop_listening(os_socket s);
+
 /* Before the bind: several sockets of one user that all say so may listen on one address. The kernel gives each
  * connection to one of them, by a hash of its two addresses (SO_REUSEPORT on Linux).
  * errors   ENOTSUP (Windows) */

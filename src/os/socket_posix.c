@@ -91,6 +91,10 @@ int os_socket_bind(os_socket s, const os_addr *at) {
   return (int)socket_result(bind(s, socket_addr(at), at->len));
 }
 
+void os_socket_stop_listening(os_socket s) {
+  shutdown(s, SHUT_RD);
+}
+
 int os_socket_share_address(os_socket s) {
   return socket_set(s, SOL_SOCKET, SO_REUSEPORT, 1);
 }

@@ -104,6 +104,10 @@ int os_socket_bind(os_socket s, const os_addr *at) {
   return socket_result(bind(s, socket_addr(at), (int)at->len));
 }
 
+void os_socket_stop_listening(os_socket s) {
+  (void)s; /* closing it is enough */
+}
+
 int os_socket_share_address(os_socket s) {
   (void)s;
   return PORTICO_ENOTSUP; /* SO_REUSEADDR lets sockets share an address, but all connections go to one of them */
