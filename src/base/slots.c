@@ -6,10 +6,6 @@
 #include "base/check.h"
 #include "base/error.h"
 
-static uint32_t slot_index(slot_id id) {
-  return (uint32_t)id;
-}
-
 static int slots_grow(slots *s) {
   uint32_t room = s->room == 0 ? 16 : s->room * 2;
   slot    *table = realloc(s->table, room * sizeof *table);
@@ -22,6 +18,10 @@ static int slots_grow(slots *s) {
 void slots_fini(slots *s) {
   free(s->table);
   *s = (slots){0};
+}
+
+uint32_t slots_next(const slots *s) {
+  return s->first_free == 0 ? s->used : s->first_free - 1;
 }
 
 int slots_add(slots *s, void *pointer, slot_id *out_id) {

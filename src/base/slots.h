@@ -25,8 +25,16 @@ typedef struct slots {
 /* Frees the table; what it pointed to is the caller's. */
 void slots_fini(slots *s);
 
+/* The index that the next pointer added will have, for who keeps something beside the table and makes room first. */
+uint32_t slots_next(const slots *s);
+
 /* Adds a pointer (not NULL). errors: ENOMEM */
 int slots_add(slots *s, void *pointer, slot_id *out_id);
+
+/* The index of an id, whether it is gone or not. */
+static inline uint32_t slot_index(slot_id id) {
+  return (uint32_t)id;
+}
 
 /* What the id names, or NULL if that is gone. */
 void *slots_find(const slots *s, slot_id id);

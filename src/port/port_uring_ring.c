@@ -129,6 +129,7 @@ void uring_wait(uring_port *p, int64_t until_ns) {
 bool uring_next(uring_port *p, struct io_uring_cqe *out) {
   unsigned head = *p->ring.cq.khead;
   if (head == ring_load(p->ring.cq.ktail)) return false;
+  ring_load(p->ring.sq.ktail); /* orders what was written to a handle before its request went to the kernel */
   *out = p->ring.cq.cqes[head & *p->ring.cq.kring_mask];
   ring_store(p->ring.cq.khead, head + 1);
   return true;

@@ -71,6 +71,34 @@ case("after and every", function(done)
   end)
 end)
 
+case("a timer's arguments come as they were given, nil too", function(done)
+  local many, seen, beats = {}, 0, 0
+  for i = 1, 100 do many[i] = i end
+  local function check(count, ...)
+    assert(select("#", ...) == count, "count")
+    for i = 1, count do assert((select(i, ...)) == (i % 2 == 0 and many[i] or nil), "value") end
+    seen = seen + 1
+  end
+  local function holes(count)
+    local values = {}
+    for i = 2, count, 2 do values[i] = many[i] end
+    return table.unpack(values, 1, count)
+  end
+  for round = 1, 50 do
+    for _, count in ipairs { 0, 1, 2, 3, 5, 100 } do portico.after(round / 10000, check, count, holes(count)) end
+  end
+  local beat
+  beat = portico.every(0.005, function(...)
+    assert(table.concat({ ... }, " ") == table.concat(many, " ", 1, 60))
+    beats = beats + 1
+    collectgarbage()
+    if beats < 5 then return end
+    beat:cancel()
+    assert(seen == 300, seen)
+    done()
+  end, table.unpack(many, 1, 60))
+end)
+
 case("a refused connection: on_close alone", function(done)
   local listener = assert(portico.listen(LOOPBACK, {}))
   local url = listener.url
