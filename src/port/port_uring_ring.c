@@ -123,7 +123,6 @@ void uring_wait(uring_port *p, int64_t until_ns) {
                     IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
   }
   atomic_store_explicit(&p->asleep, false, memory_order_relaxed);
-  ring_load(p->ring.sq.ktail); /* what was written before a request was published comes before its completion */
 }
 
 bool uring_next(uring_port *p, struct io_uring_cqe *out) {
