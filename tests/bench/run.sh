@@ -12,6 +12,7 @@ usage: sh tests/bench/run.sh [OPTIONS]
   --pairs N      pairs of runs for each workload (7)
   --seconds S    seconds of each window (3)
   --peers        also: luv, cqueues, copas, node, redis (installs what is missing of them)
+  --backends     also: io_uring beside epoll
   --scale        also: cost as numbers grow, into build/bench/scale.json and plots beside this file
   --only NAMES   a comma-separated choice of: c1 c64 c1000 c10000 c64x16 c64x64 c64paced c64x4k c64x64k reconnect
                  broadcast1 broadcast10 broadcast100 broadcast1000 idle timers packets start sleeper (all), and with
@@ -28,7 +29,8 @@ END
 
 misused() { echo "bench: $*" >&2; usage >&2; exit 2; }
 
-pairs=7 seconds=3 warmup=0.5 only=all build=yes check=no quick=no peers=no scale=no backend=''
+pairs=7 seconds=3 warmup=0.5 only=all build=yes check=no quick=no peers=no
+backends=no scale=no backend=''
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=yes pairs=1 seconds=1 warmup=0.2 ;;
@@ -36,6 +38,7 @@ while [ $# -gt 0 ]; do
       case $1 in --pairs) pairs=$2 ;; --seconds) seconds=$2 ;; --only) only=$2 ;; --backend) backend=$2 ;; esac
       shift ;;
     --peers) peers=yes ;;
+    --backends) backends=yes ;;
     --scale) scale=yes ;;
     --no-build) build=no ;;
     --check) check=yes ;;
@@ -57,7 +60,7 @@ sleeper_command=${PORTICO_SLEEPER:-$portico --vms 4 --concurrency 2 $here/sleepe
 
 tmp=$(mktemp -d) || exit 1
 . $here/lib.sh
-for part in echo idle sleeper parts peers scale; do . $here/workloads/$part.sh; done
+for part in echo idle sleeper parts peers backends scale; do . $here/workloads/$part.sh; done
 trap 'servers_stop; rm -rf "$tmp"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
@@ -89,6 +92,7 @@ packets_workload
 start_workload
 sleeper_workload
 [ $peers = no ] || { peer_workloads; ping_workload; }
+[ $backends = no ] || backend_workloads
 
 awk -f $here/figures.awk -f $here/table.awk -v json="$tmp/summary" $here/rows "$tmp/runs"
 missed=$?
