@@ -28,6 +28,12 @@ skip() {
 [ -x "$PORTICO" ] || { echo "there is no $PORTICO: build first (sh tests/run.sh)"; exit 1; }
 T=$(mktemp -d) || exit 1
 
+# Where the system refuses the backend that a script around the program asks for, another one would serve.
+if [ "$PORTICO" != "$PORTICO_PROGRAM" ] && [ "$PORTICO_OS" = linux ]; then
+  : >"$T/nothing.lua"
+  refused=$("$PORTICO" run "$T/nothing.lua" 2>&1 | grep 'is refused here') && { rm -rf "$T"; skip "$refused"; }
+fi
+
 finish() {
   code=$?
   trap - EXIT
