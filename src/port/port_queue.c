@@ -104,13 +104,6 @@ static void queue_append_locked(port_queue *q, packet_list *l) {
   *l = (packet_list){0};
 }
 
-/* The oldest packet; there is one. */
-static const port_packet *queue_first_locked(const port_queue *q) {
-  if (!q->first->posts) return &q->first->packet;
-  const post_block *b = (const post_block *)q->first;
-  return &b->packets[b->first];
-}
-
 static void queue_keep_block_locked(port_queue *q, post_block *b) {
   if (q->spares == POST_SPARES) {
     free(b);
@@ -121,14 +114,38 @@ static void queue_keep_block_locked(port_queue *q, post_block *b) {
   q->spares++;
 }
 
-/* Takes the oldest packet off. */
-static void queue_pop_locked(port_queue *q) {
-  packet_node *n = q->first;
-  q->queued--;
-  if (n->posts && ++((post_block *)n)->first < ((post_block *)n)->end) return;
-  q->first = n->next;
-  if (q->first == NULL) q->last = NULL;
-  if (n->posts) queue_keep_block_locked(q, (post_block *)n);
+/* The oldest packet of a node. */
+static const port_packet *node_packet(const packet_node *n) {
+  const post_block *b = (const post_block *)n;
+  return n->posts ? &b->packets[b->first] : &n->packet;
+}
+
+/* Takes that packet off. result: what is the first node now */
+static packet_node *queue_pop_locked(port_queue *q, packet_node *n) {
+  packet_node *next = n->next;
+  if (!n->posts) return next;
+  post_block *b = (post_block *)n;
+  if (++b->first < b->end) return n;
+  queue_keep_block_locked(q, b);
+  return next;
+}
+
+/* Moves the oldest packets to out_packets[n] and on, up to max there; with one_key no further than the key of the first
+ * allows, see port_get_run.
+ * result   n and how many were moved */
+static unsigned queue_move_out_locked(port_queue *q, port_packet *out_packets, unsigned n, unsigned max, bool one_key) {
+  unsigned     before = n;
+  packet_node *node = q->first;
+  while (n < max && node != NULL) {
+    const port_packet *packet = node_packet(node);
+    if (one_key && n > 0 && (packet->key != out_packets[0].key || packet->key == NULL)) break;
+    out_packets[n++] = *packet;
+    node = queue_pop_locked(q, node);
+  }
+  q->first = node;
+  if (node == NULL) q->last = NULL;
+  q->queued -= n - before;
+  return n;
 }
 
 static void stack_push_locked(port_queue *q, member *m) {
@@ -179,8 +196,7 @@ void port_queue_unlock_and_serve(port_queue *q, bool promote) {
     member *m = queue_newest_waiter_locked(q);
     if (m == NULL) break;
     m->handed = true;
-    m->packet = *queue_first_locked(q);
-    queue_pop_locked(q);
+    queue_move_out_locked(q, &m->packet, 0, 1, false);
     port_queue_move_locked(q, m, MEMBER_ACTIVE);
     if (m == q->leader) leader = m;
     else queue_release_locked(q, m, &wake);
@@ -324,12 +340,7 @@ static int queue_take_and_unlock(port_queue *q, member *m, port_packet *out_pack
   } else {
     port_queue_move_locked(q, m, MEMBER_ACTIVE);
   }
-  while (n < max && q->first != NULL) {
-    const port_packet *packet = queue_first_locked(q);
-    if (one_key && n > 0 && (packet->key != out_packets[0].key || packet->key == NULL)) break;
-    out_packets[n++] = *packet;
-    queue_pop_locked(q);
-  }
+  n = queue_move_out_locked(q, out_packets, n, max, one_key);
   q->taken += n;
   q->taken_unpolled += n;
   if (q->monitor.parked) {
