@@ -52,6 +52,7 @@ static int printed(int exit_code) {
 
 int main(int argc, char **argv) {
   portico_stdio_binary();
+  portico_return_memory();
   setvbuf(stderr, NULL, _IONBF, 0); /* Wine's C library would keep what a script writes there */
   if (argc < 2) return misuse("no command given (portico --help)");
   const char *word = strcmp(argv[1], "-h") == 0 ? "--help" : argv[1];

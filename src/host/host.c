@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "embedded_modules.h" /* made from lua/ by the build */
 #include "os/clock.h"
-#include "os/stdio.h"
+#include "os/process.h"
 
 enum { HOST_THREADS_MAX = 4096, HOST_VMS_MAX = 1024, HOST_MEMORY_MIB = 256, HOST_BUDGET_MS = 1000 };
 
@@ -19,6 +19,10 @@ const char *portico_version(void) {
 
 void portico_stdio_binary(void) {
   os_stdio_binary();
+}
+
+void portico_return_memory(void) {
+  os_memory_join_blocks();
 }
 
 bool host_find_module(const char *name, const char **out_text, size_t *out_len) {

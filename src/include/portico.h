@@ -186,6 +186,11 @@ void portico_get_info(portico_host *host, portico_info *out_info);
  * whose scripts move data through them; does nothing elsewhere. */
 void portico_stdio_binary(void);
 
+/* Has the C library of the process give more of what is freed back to the system, so that a server is small again after
+ * a busy hour: for programs that are nothing but a server. Sets M_MXFAST of glibc; does nothing elsewhere. Before the
+ * first portico_open. */
+void portico_return_memory(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -52,7 +52,7 @@ static void stream_connect_next(stream *s, int err);
 
 /* NULL if there is no memory. */
 static stream_task *stream_begin_task(stream *s, task_kind kind, void (*run)(completion *c)) {
-  turn        *t = s->turn;
+  turn        *t = s->group->turn;
   stream_task *task = t->spare_tasks;
   if (task != NULL) {
     t->spare_tasks = task->next;
@@ -71,7 +71,7 @@ static stream_task *stream_begin_task(stream *s, task_kind kind, void (*run)(com
 
 /* Its packet has come, or none will. */
 static void stream_end_task(stream *s) {
-  turn        *t = s->turn;
+  turn        *t = s->group->turn;
   stream_task *task = s->task;
   s->task = NULL;
   if (task->kind == TASK_CONNECT) free(task->targets);
@@ -95,8 +95,8 @@ void turn_fini(turn *t) {
 
 /* ---- life ---- */
 
-void stream_init(stream *s, turn *t, const stream_handlers *on, const stream_limits *limits) {
-  *s = (stream){.on = on, .limits = limits, .turn = t, .state = STREAM_CONNECTING};
+void stream_init(stream *s, const stream_group *group) {
+  *s = (stream){.group = group, .state = STREAM_CONNECTING};
 }
 
 /* ---- the turn ---- */
@@ -105,9 +105,9 @@ static void stream_touch(stream *s) {
   if (s->dirty) return;
   s->dirty = true;
   s->next_dirty = NULL;
-  if (s->turn->dirty != NULL) s->turn->dirty_last->next_dirty = s;
-  else s->turn->dirty = s;
-  s->turn->dirty_last = s;
+  if (s->group->turn->dirty != NULL) s->group->turn->dirty_last->next_dirty = s;
+  else s->group->turn->dirty = s;
+  s->group->turn->dirty_last = s;
 }
 
 static void stream_shut(stream *s, bool abort) {
@@ -134,9 +134,10 @@ static void stream_on_linger(completion *c) {
 
 /* Everything is sent, the peer may still read it: closing right away could turn unread input into a reset. */
 static void stream_start_linger(stream *s) {
+  turn        *t = s->group->turn;
   stream_task *task = stream_begin_task(s, TASK_LINGER, stream_on_linger);
   int          err = PORTICO_ENOMEM;
-  if (task != NULL) err = port_timer(s->turn->port, &task->c.op, s->turn->key, os_clock_now() + stream_linger_ns);
+  if (task != NULL) err = port_timer(t->port, &task->c.op, t->key, os_clock_now() + stream_linger_ns);
   if (err == 0) return;
   if (task != NULL) stream_end_task(s);
   stream_shut(s, false);
@@ -164,7 +165,7 @@ static void stream_flush(stream *s) {
   unsigned count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
   int64_t  sent = port_send_soon(s->handle, bufs, count);
   if (sent > 0) {
-    chunks_drop(&s->out, &s->turn->pool, (size_t)sent);
+    chunks_drop(&s->out, &s->group->turn->pool, (size_t)sent);
     if (s->out.bytes == 0) return;
     count = chunks_gather(&s->out, bufs, PORT_BUFS_MAX, STREAM_GATHER_BYTES, &bytes);
   }
@@ -178,11 +179,11 @@ static void stream_announce_drained(stream *s) {
   stream_task *task = stream_begin_task(s, TASK_SEND, stream_on_sent);
   if (task != NULL) {
     task->bytes = 0;
-    if (port_post(s->turn->port, s->turn->key, &task->c.op, 0) == 0) return;
+    if (port_post(s->group->turn->port, s->group->turn->key, &task->c.op, 0) == 0) return;
     stream_end_task(s);
   }
   s->choked = false;
-  if (s->on->on_drain != NULL) s->on->on_drain(s);
+  if (s->group->on->on_drain != NULL) s->group->on->on_drain(s);
 }
 
 /* Nothing waits to be sent: what was to come after it comes now. */
@@ -208,7 +209,7 @@ static void stream_start_recv(stream *s) {
 /* Receives on, unless there is a reason not to. */
 static void stream_resume_recv(stream *s) {
   if (s->receiving || s->ended || !stream_connected(s)) return;
-  bool paused = s->choked && s->limits->recv_pause;
+  bool paused = s->choked && s->group->recv_pause;
   bool lingers = s->task != NULL && s->task->kind == TASK_LINGER; /* to see the peer's end */
   if (s->state == STREAM_OPEN ? !paused : lingers) stream_start_recv(s);
 }
@@ -221,14 +222,14 @@ static void stream_settle(stream *s) {
   if (stream_connected(s) && s->task == NULL && s->out.bytes == 0) stream_settle_sent(s);
   stream_resume_recv(s); /* again: it may have begun to linger */
   if (s->state != STREAM_CLOSED || s->receiving || s->task != NULL || s->dirty) return;
-  chunks_drop(&s->out, &s->turn->pool, s->out.bytes);
-  s->on->on_close(s, s->err);
+  chunks_drop(&s->out, &s->group->turn->pool, s->out.bytes);
+  s->group->on->on_close(s, s->err);
 }
 
 void turn_deliver(turn *t) {
   while (t->delivered < t->arrived) {
     const arrival *a = &t->arrivals[t->delivered++];
-    if (a->stream->state == STREAM_OPEN) a->stream->on->on_data(a->stream, a->data, a->len);
+    if (a->stream->state == STREAM_OPEN) a->stream->group->on->on_data(a->stream, a->data, a->len);
   }
 }
 
@@ -261,17 +262,17 @@ void turn_flush(turn *t) {
 
 /* Receives behind what has arrived in this turn. result: as port_take */
 static int64_t stream_receive(stream *s) {
-  turn  *t = s->turn;
+  turn  *t = s->group->turn;
   size_t room = sizeof t->received - t->received_bytes;
   if (t->arrived == TURN_ARRIVALS || room < STREAM_ROOM_MIN) {
     turn_empty(t);
     if (s->state == STREAM_CLOSED) return PORTICO_EAGAIN; /* by somebody's handler */
     room = sizeof t->received;
   }
-  if (room > s->limits->recv_max) room = s->limits->recv_max;
+  if (room > s->group->recv_max) room = s->group->recv_max;
   const void *data;
   int64_t     n = port_take(s->handle, (port_op *)&s->recv.op, t->received + t->received_bytes, room, &data);
-  if (n <= 0 || s->state != STREAM_OPEN || s->on->on_data == NULL) return n;
+  if (n <= 0 || s->state != STREAM_OPEN || s->group->on->on_data == NULL) return n;
   t->arrivals[t->arrived++] = (arrival){.stream = s, .data = data, .len = (size_t)n};
   if (data == t->received + t->received_bytes) t->received_bytes += (size_t)n; /* not the backend's own memory */
   return n;
@@ -289,7 +290,7 @@ static void stream_on_readable(completion *c) {
     return;
   }
   s->ended = true;
-  if (s->state == STREAM_OPEN && s->on->on_end != NULL) s->on->on_end(s);
+  if (s->state == STREAM_OPEN && s->group->on->on_end != NULL) s->group->on->on_end(s);
 }
 
 static void stream_on_sent(completion *c) {
@@ -304,16 +305,16 @@ static void stream_on_sent(completion *c) {
     stream_break(s, err);
     return;
   }
-  chunks_drop(&s->out, &s->turn->pool, bytes);
-  if (!s->choked || s->out.bytes > s->limits->send_high / 2) return;
+  chunks_drop(&s->out, &s->group->turn->pool, bytes);
+  if (!s->choked || s->out.bytes > s->group->send_high / 2) return;
   s->choked = false;
-  if (s->state == STREAM_OPEN && s->on->on_drain != NULL) s->on->on_drain(s);
+  if (s->state == STREAM_OPEN && s->group->on->on_drain != NULL) s->group->on->on_drain(s);
 }
 
 /* ---- opening ---- */
 
 static int stream_attach(stream *s, os_socket socket) {
-  int err = port_adopt(s->turn->port, socket, PORT_STREAM, s->turn->key, &s->handle);
+  int err = port_adopt(s->group->turn->port, socket, PORT_STREAM, s->group->turn->key, &s->handle);
   if (err < 0) os_socket_close(socket);
   return err;
 }
@@ -365,7 +366,7 @@ static void stream_on_connected(completion *c) {
   stream_end_task(s);
   if (s->state == STREAM_CLOSED) return;
   s->state = STREAM_OPEN;
-  if (s->on->on_open != NULL) s->on->on_open(s);
+  if (s->group->on->on_open != NULL) s->group->on->on_open(s);
 }
 
 int stream_connect(stream *s, const os_addr *to, unsigned count, void (*set)(os_socket socket, void *arg), void *arg) {
@@ -405,14 +406,14 @@ static int64_t stream_send_direct(stream *s, const void *data, size_t len) {
     return sent;
   }
   size_t before = (size_t)sent < queued ? (size_t)sent : queued;
-  chunks_drop(&s->out, &s->turn->pool, before);
+  chunks_drop(&s->out, &s->group->turn->pool, before);
   return sent - (int64_t)before;
 }
 
 int stream_send(stream *s, const void *data, size_t len) {
   if (s->state == STREAM_CLOSED || s->state == STREAM_CLOSING) return PORTICO_ECLOSED;
   if (s->fin_wanted) return PORTICO_ESHUTDOWN;
-  if (len > s->limits->send_limit || s->out.bytes > s->limits->send_limit - len) {
+  if (len > s->group->send_limit || s->out.bytes > s->group->send_limit - len) {
     stream_break(s, PORTICO_ELIMIT);
     return PORTICO_ELIMIT;
   }
@@ -424,10 +425,10 @@ int stream_send(stream *s, const void *data, size_t len) {
     len -= (size_t)sent;
   }
   if (len > 0) {
-    int err = chunks_append(&s->out, &s->turn->pool, data, len);
+    int err = chunks_append(&s->out, &s->group->turn->pool, data, len);
     if (err < 0) return err;
   }
-  if (s->out.bytes > s->limits->send_high) s->choked = true;
+  if (s->out.bytes > s->group->send_high) s->choked = true;
   return s->choked ? PORTICO_EAGAIN : 0;
 }
 

@@ -27,15 +27,6 @@ typedef struct stream_handlers {
   void (*on_close)(stream *s, int err); /* the last call: 0 = orderly. The stream may be freed in it */
 } stream_handlers;
 
-/* Limits, shared by many streams; must outlive them. */
-typedef struct stream_limits {
-  size_t recv_max;   /* most bytes per on_data, 1..STREAM_RECV_MAX */
-  size_t send_high;  /* above it sends answer "later" */
-  size_t send_limit; /* above it the stream is aborted with ELIMIT */
-  bool   recv_pause; /* above send_high nothing is received: right for who answers what it receives. Two ends that
-                        both do so can wait for each other for ever */
-} stream_limits;
-
 /* What a stream has received and on_data is still to be told. */
 typedef struct arrival {
   stream     *stream;
@@ -61,6 +52,17 @@ struct turn {
   stream       *dirty, *dirty_last; /* to be settled at the end of the turn */
 };
 
+/* What many streams of one strand have in common, so that none carries it; must outlive them. */
+typedef struct stream_group {
+  const stream_handlers *on;
+  turn                  *turn;
+  size_t recv_max;   /* most bytes per on_data, 1..STREAM_RECV_MAX */
+  size_t send_high;  /* above it sends answer "later" */
+  size_t send_limit; /* above it the stream is aborted with ELIMIT */
+  bool   recv_pause; /* above send_high nothing is received: right for who answers what it receives. Two ends that
+                        both do so can wait for each other for ever */
+} stream_group;
+
 /* Frees what is kept for reuse; no stream is left. A zeroed turn with port and key is ready for streams. */
 void turn_fini(turn *t);
 
@@ -78,26 +80,24 @@ void turn_flush(turn *t);
 typedef enum stream_state { STREAM_CONNECTING, STREAM_OPEN, STREAM_CLOSING, STREAM_CLOSED } stream_state;
 
 struct stream {
-  waiting                recv; /* first, and right before what each message touches, see strand_prefetch */
-  const stream_handlers *on;
-  const stream_limits   *limits;
-  turn                  *turn;
-  port_handle           *handle; /* NULL when CLOSED, and between two attempts to connect */
-  stream_task           *task;   /* an operation beside recv; NULL = none is started, as nearly always */
-  stream                *next_dirty;
-  chunks                 out;
-  stream_state           state;
-  int                    err;       /* why it was closed */
-  bool                   dirty;     /* in the turn's list */
-  bool                   receiving; /* recv is started */
-  bool                   ended;      /* the peer has finished */
-  bool                   fin_wanted; /* half-close ours after what is queued */
-  bool                   fin_sent;
-  bool                   choked; /* above send_high, and not yet below half of it */
+  waiting             recv; /* first, and right before what each message touches, see strand_prefetch */
+  const stream_group *group;
+  port_handle        *handle; /* NULL when CLOSED, and between two attempts to connect */
+  stream_task        *task;   /* an operation beside recv; NULL = none is started, as nearly always */
+  stream             *next_dirty;
+  chunks              out;
+  stream_state        state;
+  int                 err;       /* why it was closed */
+  bool                dirty;     /* in the turn's list */
+  bool                receiving; /* recv is started */
+  bool                ended;      /* the peer has finished */
+  bool                fin_wanted; /* half-close ours after what is queued */
+  bool                fin_sent;
+  bool                choked; /* above send_high, and not yet below half of it */
 };
 
 /* Makes a stream in memory of the caller's, in state CONNECTING. */
-void stream_init(stream *s, turn *t, const stream_handlers *on, const stream_limits *limits);
+void stream_init(stream *s, const stream_group *group);
 
 /* Takes over a connected socket and starts to receive at the end of the turn.
  * errors   ENOMEM, ENOBUFS, EINVAL: the socket is closed, the stream stays as it was (no on_close) */

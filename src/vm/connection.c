@@ -19,6 +19,7 @@
 #include "vm/server.h"
 
 enum { CONNECTION_ID = 0, CONNECTION_RESOLVED_MAX = 8 };
+enum { CONNECTION_FIELDS = 2 }; /* room in a new object: its id, and `send`, which nearly every handler asks for */
 enum { ARRIVALS_HANDLER = 1 }; /* stack index in connection_run_arrivals: on_data of the last receiver */
 
 static const char connection_type[] = "portico.Connection";
@@ -35,12 +36,12 @@ static connection *connection_of(stream *s) {
   return container_of(s, connection, stream);
 }
 
-static vm *connection_vm(const connection *c) {
-  return container_of(c->stream.turn, vm, turn);
+static handlers *connection_handlers(const connection *c) {
+  return container_of(c->stream.group, handlers, group);
 }
 
-static handlers *connection_handlers(const connection *c) {
-  return container_of(c->stream.limits, handlers, limits);
+static vm *connection_vm(const connection *c) {
+  return connection_handlers(c)->vm;
 }
 
 static int connection_place(slot_id id) {
@@ -92,7 +93,7 @@ static void connection_on_data(stream *s, const void *data, size_t len) {
   connection *c = connection_of(s);
   vm         *v = connection_vm(c);
   lua_State  *L = v->L;
-  if (v->receiver == NULL || v->receiver->stream.limits != c->stream.limits) {
+  if (v->receiver == NULL || v->receiver->stream.group != c->stream.group) {
     if (!handlers_push(connection_handlers(c), ON_DATA)) return;
     lua_replace(L, ARRIVALS_HANDLER);
     vm_name_calls(v, handlers_name(ON_DATA), connection_handlers(c)->where);
@@ -177,7 +178,7 @@ static void connection_on_close(stream *s, int err) {
   connection_free(c);
 }
 
-static const stream_handlers connection_events = {
+const stream_handlers connection_events = {
     .on_open = connection_on_open,
     .on_data = connection_on_data,
     .on_end = connection_on_end,
@@ -190,7 +191,7 @@ static const stream_handlers connection_events = {
 /* Runs protected: (light userdata of the connection). Its object goes into the table of objects. */
 static int connection_make_object(lua_State *L) {
   connection *c = lua_touserdata(L, 1);
-  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, CONNECTION_FIELDS);
   c->object = lua_topointer(L, -1);
   lua_pushinteger(L, (lua_Integer)c->id);
   lua_rawseti(L, -2, CONNECTION_ID);
@@ -216,11 +217,11 @@ static int connection_register(connection *c, lua_State *L) {
 
 /* Makes a connection with its slot and object; the reference to the handlers goes to it.
  * errors   ENOMEM (the handlers are given back) */
-static int connection_new(vm *v, handlers *h, lua_State *L, connection **out_c) {
+static int connection_new(handlers *h, lua_State *L, connection **out_c) {
   connection *c = calloc(1, sizeof *c);
   int         err = PORTICO_ENOMEM;
   if (c != NULL) {
-    stream_init(&c->stream, &v->turn, &connection_events, &h->limits);
+    stream_init(&c->stream, &h->group);
     err = connection_register(c, L);
   }
   if (err == 0) {
@@ -243,7 +244,7 @@ typedef struct connection_arrival {
 
 static int connection_open(vm *v, handlers *h, os_socket socket, const os_addr *peer) {
   connection *c;
-  int         err = connection_new(v, h, v->L, &c);
+  int         err = connection_new(h, v->L, &c);
   if (err < 0) {
     os_socket_close(socket);
     return err;
@@ -364,7 +365,7 @@ static int connection_look_up(connection *c, const address *to) {
 int connection_connect(lua_State *L, handlers *h, const address *to) {
   vm         *v = vm_of(L);
   connection *c;
-  int         err = connection_new(v, h, L, &c);
+  int         err = connection_new(h, L, &c);
   if (err < 0) return err;
   connection_count(v);
   if (address_numeric(to, &c->peer)) connection_begin(c, &c->peer, 1);

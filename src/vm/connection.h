@@ -22,6 +22,9 @@ void connection_push_objects(lua_State *L);
  * result   0; ENOMEM (nothing pushed) */
 int connection_connect(lua_State *L, handlers *h, const address *to);
 
+/* What happens on the stream of a connection, told to Lua. */
+extern const stream_handlers connection_events;
+
 /* Calls on_data for what has arrived in a turn of the VM; an error ends its connection. */
 void connection_deliver(turn *t);
 

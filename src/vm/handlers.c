@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vm/connection.h"
+
 enum { HANDLERS_SEND_HIGH = 256 * 1024, HANDLERS_SEND_LIMIT = 16 * 1024 * 1024 };
 
 static const char *const handler_names[HANDLER_EVENTS] = {"on_open", "on_data", "on_end", "on_drain", "on_close"};
@@ -85,9 +87,9 @@ static bool handlers_read_event(lua_State *L, handlers *h, const char *name) {
 
 static void handlers_store(handlers *h, int option, lua_Integer value) {
   switch (option) {
-  case OPTION_RECV_MAX: h->limits.recv_max = (size_t)value; break;
-  case OPTION_SEND_HIGH: h->limits.send_high = (size_t)value; break;
-  case OPTION_SEND_LIMIT: h->limits.send_limit = (size_t)value; break;
+  case OPTION_RECV_MAX: h->group.recv_max = (size_t)value; break;
+  case OPTION_SEND_HIGH: h->group.send_high = (size_t)value; break;
+  case OPTION_SEND_LIMIT: h->group.send_limit = (size_t)value; break;
   case OPTION_BACKLOG: h->kernel.backlog = (int)value; break;
   case OPTION_SEND_BUFFER: h->kernel.send_buffer = (int)value; break;
   default: h->kernel.recv_buffer = (int)value; break;
@@ -112,7 +114,7 @@ static bool handlers_read_option(lua_State *L, handlers *h, const char *name) {
 static bool *handlers_flag(handlers *h, int flag) {
   switch (flag) {
   case FLAG_NODELAY: return &h->nodelay;
-  case FLAG_RECV_PAUSE: return &h->limits.recv_pause;
+  case FLAG_RECV_PAUSE: return &h->group.recv_pause;
   default: return &h->kernel.reuse_port;
   }
 }
@@ -138,7 +140,7 @@ static void handlers_read_field(lua_State *L, handlers *h) {
 static int handlers_read_table(lua_State *L) {
   handlers *h = lua_touserdata(L, 2);
   for (lua_pushnil(L); lua_next(L, 1) != 0; lua_pop(L, 1)) handlers_read_field(L, h);
-  if (h->limits.send_high > h->limits.send_limit) luaL_error(L, "option 'send_high' is greater than 'send_limit'");
+  if (h->group.send_high > h->group.send_limit) luaL_error(L, "option 'send_high' is greater than 'send_limit'");
   return 0;
 }
 
@@ -150,7 +152,8 @@ static handlers *handlers_new(vm *v, const char *url, bool recv_pause) {
   h->vm = v;
   h->refs = 1;
   h->nodelay = true;
-  h->limits = (stream_limits){
+  h->group = (stream_group){
+      .on = &connection_events, .turn = &v->turn,
       .recv_max = STREAM_RECV_MAX, .send_high = HANDLERS_SEND_HIGH, .send_limit = HANDLERS_SEND_LIMIT,
       .recv_pause = recv_pause};
   for (int i = 0; i < HANDLER_EVENTS; i++) h->refs_lua[i] = LUA_NOREF;

@@ -12,7 +12,7 @@ struct handlers {
   handlers        *next, *prev; /* all of the VM */
   unsigned         refs;        /* connections, and the listener */
   int              refs_lua[HANDLER_EVENTS]; /* registry references, LUA_NOREF = none */
-  stream_limits    limits;
+  stream_group     group;
   listener_options kernel;
   bool             nodelay;
   char             where[]; /* the URL, for messages */

@@ -20,6 +20,14 @@ void runtime_hold(runtime *rt) {
   atomic_fetch_add(&rt->live, 1);
 }
 
+bool runtime_hold_living(runtime *rt) {
+  size_t live = atomic_load(&rt->live);
+  while (live > 0) {
+    if (atomic_compare_exchange_weak(&rt->live, &live, live + 1)) return true;
+  }
+  return false;
+}
+
 void runtime_release(runtime *rt) {
   size_t before = atomic_fetch_sub(&rt->live, 1);
   CHECK(before > 0);

@@ -66,6 +66,9 @@ void runtime_start(runtime *rt);
 void runtime_hold(runtime *rt);
 void runtime_release(runtime *rt);
 
+/* As runtime_hold, for who would not keep a program from its end: false, and nothing held, if nothing is alive. */
+bool runtime_hold_living(runtime *rt);
+
 /* One more, one less VM that has connections, held too; the last one gone ends a drain. */
 void runtime_hold_connected(runtime *rt);
 void runtime_release_connected(runtime *rt);

@@ -13,12 +13,6 @@
 #include "vm/inbox.h"
 #include "vm/timer.h"
 
-/* Incremental, since the generational mode has bugs in 5.4.4. A cycle begins when the heap has grown to PAUSE % of what
- * was left by the last: so much garbage there may be. A small heap may have more, since it is small all the same, and
- * else the libraries would be marked again every few hundred messages. The cap collects first, see watchdog.c. */
-enum { VM_GC_PAUSE = 200, VM_GC_PAUSE_SMALL = 400, VM_GC_STEP_MULTIPLIER = 200 };
-enum { VM_SMALL_BYTES = 256 * 1024, VM_LARGE_BYTES = 512 * 1024 }; /* below, above; in between it stays */
-
 enum { VM_KEEP_BYTES = 256 * 1024 };             /* of freed small blocks, beside half of what is in use */
 
 /* ---- memory ---- */
@@ -198,23 +192,16 @@ vm *vm_of(lua_State *L) {
   return *(vm **)lua_getextraspace(L);
 }
 
-static void vm_tune_collector(vm *v) {
-  size_t used = v->memory.used;
-  if (v->memory.small ? used <= VM_LARGE_BYTES : used >= VM_SMALL_BYTES) return;
-  v->memory.small = !v->memory.small;
-  lua_gc(v->L, LUA_GCSETPAUSE, v->memory.small ? VM_GC_PAUSE_SMALL : VM_GC_PAUSE);
-}
-
 static void vm_after_turn(strand *s) {
   vm *v = container_of(s, vm, strand);
   turn_end(&v->turn);
-  vm_tune_collector(v);
+  collector_after_turn(v);
 }
 
 /* Runs protected: fills an empty state. */
 static int vm_furnish(lua_State *L) {
   vm *v = lua_touserdata(L, 1);
-  lua_gc(L, LUA_GCINC, VM_GC_PAUSE, VM_GC_STEP_MULTIPLIER, 0);
+  collector_init(v);
   luaL_openlibs(L);
   vm_open_libraries(v);
   vm_open_coroutines(L);

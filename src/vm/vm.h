@@ -10,6 +10,7 @@
 #include "base/blocks.h"
 #include "base/slots.h"
 #include "net/stream.h"
+#include "vm/collector.h"
 #include "vm/runtime.h"
 #include "vm/watchdog.h"
 
@@ -22,7 +23,6 @@ typedef struct handlers handlers;
 typedef struct vm_memory {
   size_t used, soft, hard; /* above soft the handler is ended with an error, above hard there is nothing */
   blocks blocks;           /* freed ones, for reuse; not counted in used */
-  bool   small;            /* the collector may let more garbage pile up, see vm.c */
   bool   over;             /* soft was passed: errors are raised until the call is out */
 } vm_memory;
 
@@ -33,6 +33,7 @@ struct vm {
   unsigned    index; /* 1-based */
   lua_State  *L;
   vm_memory   memory;
+  collector   collector;
   watch       watch; /* for the time budget */
   slots       connections, timers;
   struct inbox *inbox;

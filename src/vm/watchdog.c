@@ -9,7 +9,11 @@
 #include "os/clock.h"
 #include "vm/vm.h"
 
-enum { WATCHDOG_LOOKS = 8, WATCHDOG_IDLE_LOOKS = 4 }; /* looks per budget; quiet looks before it sleeps for good */
+enum {
+  WATCHDOG_LOOKS = 8,       /* per budget */
+  WATCHDOG_QUIET_LOOKS = 3, /* without a call, until a VM is at rest */
+  WATCHDOG_IDLE_LOOKS = 4,  /* without a call in any VM, until it sleeps for good */
+};
 static const int64_t watchdog_look_min_ns = 5 * OS_NS_PER_MS;
 static const int64_t watchdog_look_max_ns = 100 * OS_NS_PER_MS;
 static const int64_t watchdog_blocked_ns = 5LL * OS_NS_PER_S; /* blocked this long gets a line in the log */
@@ -129,7 +133,11 @@ static bool watchdog_look(watchdog *dog, vm *v) {
   uint32_t calls = atomic_load_explicit(&w->calls, memory_order_acquire);
   bool     moved = calls != w->seen_calls;
   w->seen_calls = calls;
-  if ((calls & 1) == 0) return moved;
+  if ((calls & 1) == 0) {
+    w->quiet = moved ? 0 : w->quiet + 1;
+    if (w->quiet == WATCHDOG_QUIET_LOOKS) collector_rest(v);
+    return moved;
+  }
   const os_thread_view *worker = atomic_load_explicit(&w->worker, memory_order_relaxed);
   if (worker == NULL) return true; /* the main chunk: it runs on the caller's thread and has no budget */
   int64_t cpu_ns = os_thread_cpu_ns(worker);

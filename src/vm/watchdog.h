@@ -25,6 +25,7 @@ typedef struct watch {
   bool                       failed;  /* worker inside only: it has raised an error, and will until the call is out */
   /* watchdog only */
   uint32_t seen_calls;
+  unsigned quiet; /* looks without a call */
   int64_t  seen_cpu_ns, seen_ns;
   bool     blamed;
 } watch;

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SETTLE_STEP_MS = 50, SETTLE_CALM_STEPS = 6, SETTLE_STEPS_MAX = 100 };
+enum { SETTLE_STEP_MS = 50, SETTLE_CALM_STEPS = 16, SETTLE_STEPS_MAX = 120 };
 
 int64_t process_cpu_ns(pid_t pid) {
   clockid_t       clock;

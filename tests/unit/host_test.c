@@ -393,6 +393,19 @@ static void an_error_in_a_handler_is_logged_with_a_traceback(void **state) {
   assert_non_null(strstr(r->text, "traceback"));
 }
 
+static void garbage_is_collected_once_nothing_happens(void **state) {
+  fixture *f = *state;
+  start(f->host,
+        "local portico = require 'portico'\n"
+        "portico.listen('tcp://127.0.0.1:0', {on_data = print})\n" /* or the program would be over */
+        "local left = 5000\n"
+        "local function gone() left = left - 1; if left == 0 then portico.log('info', 'all gone') end end\n"
+        "if portico.vm.id == 1 then portico.after(0, function()\n"
+        "  for i = 1, left do setmetatable({}, {__gc = gone}) end\n"
+        "end) end\n");
+  assert_non_null(await(&f->diary, "all gone"));
+}
+
 static void a_host_without_a_log_function_is_silent(void **state) {
   fixture       *f = *state;
   portico_config config = config_for(NULL);
@@ -773,6 +786,7 @@ int main(void) {
       WITH_HOST(what_the_script_logs_reaches_the_function),
       WITH_HOST(records_below_the_level_are_not_made),
       WITH_HOST(an_error_in_a_handler_is_logged_with_a_traceback),
+      WITH_HOST(garbage_is_collected_once_nothing_happens),
       WITH_HOST(a_host_without_a_log_function_is_silent),
       WITH_HOST(a_post_reaches_every_vm_that_subscribed),
       WITH_HOST(a_post_to_a_topic_that_nobody_wants_is_lost),

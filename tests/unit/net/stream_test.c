@@ -32,7 +32,7 @@ struct fixture {
   stream       *stream; /* on the heap, to be freed in on_close, so that a late touch shows */
   port         *port;
   os_socket     there, dead; /* the peer; bound, but nobody listens */
-  stream_limits limits;
+  stream_group  group;
   seen          seen;
   void (*act)(fixture *f); /* called by on_data, once */
   bool   echo;
@@ -48,7 +48,7 @@ static jmp_buf jump;
 /* ---- handlers ---- */
 
 static fixture *fixture_of(stream *s) {
-  return s->turn->key;
+  return s->group->turn->key;
 }
 
 static void see(fixture *f) {
@@ -263,10 +263,11 @@ static int make_stream(void **state) {
   f->stream = malloc(sizeof *f->stream);
   if (f->stream == NULL || port_open(&(port_options){.concurrency = 1}, &f->port) < 0) return -1;
   for (size_t i = 0; i < BIG; i++) f->big[i] = (char)pattern(i);
-  f->limits = (stream_limits){.recv_max = STREAM_RECV_MAX, .send_high = 4096, .send_limit = 2 * BIG};
+  f->group = (stream_group){.on = &all_handlers, .turn = &f->turn,
+                            .recv_max = STREAM_RECV_MAX, .send_high = 4096, .send_limit = 2 * BIG};
   f->turn.port = f->port;
   f->turn.key = f;
-  stream_init(f->stream, &f->turn, &all_handlers, &f->limits);
+  stream_init(f->stream, &f->group);
   *state = f;
   return 0;
 }
@@ -311,7 +312,7 @@ static void what_the_peer_sends_comes_back_from_an_echo(void **state) {
 
 static void no_data_call_is_longer_than_the_limit(void **state) {
   fixture *f = *state;
-  f->limits.recv_max = 7;
+  f->group.recv_max = 7;
   peer_send(f, "0123456789012345678901234567890123456789");
   run_until_bytes(f, 40);
   assert_true(f->seen.pieces >= 6);
@@ -394,7 +395,7 @@ static void without_a_mark_passed_there_is_no_drain(void **state) {
 
 static void a_send_beyond_the_limit_ends_the_stream_with_elimit(void **state) {
   fixture *f = *state;
-  f->limits.send_limit = 10000;
+  f->group.send_limit = 10000;
   assert_true(stream_send(f->stream, f->big, 4000) >= PORTICO_EAGAIN);
   assert_int_equal(stream_send(f->stream, f->big, 6001), PORTICO_ELIMIT);
   assert_int_equal(stream_send(f->stream, "x", 1), PORTICO_ECLOSED);
@@ -405,7 +406,7 @@ static void a_send_beyond_the_limit_ends_the_stream_with_elimit(void **state) {
 
 static void a_send_up_to_the_limit_is_taken(void **state) {
   fixture *f = *state;
-  f->limits.send_limit = 8000;
+  f->group.send_limit = 8000;
   assert_int_equal(stream_send(f->stream, f->big, 4000), 0);
   assert_int_equal(stream_send(f->stream, f->big + 4000, 4000), PORTICO_EAGAIN);
   peer_expects_pattern(f, 8000);
@@ -436,7 +437,7 @@ static void choke(fixture *f) {
 
 static void a_choked_stream_with_pause_receives_nothing_until_the_drain(void **state) {
   fixture *f = *state;
-  f->limits.recv_pause = true;
+  f->group.recv_pause = true;
   choke(f);
   run_what_is_there(f);
   assert_int_equal(f->seen.bytes, 1);
@@ -608,7 +609,7 @@ static void abort_now(fixture *f) {
 }
 
 static void exceed_limit(fixture *f) {
-  f->limits.send_limit = 1;
+  f->group.send_limit = 1;
   f->result = stream_send(f->stream, "xx", 2);
 }
 
@@ -641,7 +642,7 @@ static void a_stream_that_ends_before_the_delivery_drops_the_data(void **state) 
 static void an_answer_sent_before_a_close_inside_on_data_arrives(void **state) {
   fixture *f = *state;
   f->act = answer_and_close;
-  f->limits.recv_max = 1;
+  f->group.recv_max = 1;
   peer_send(f, "x and more that nobody will hear");
   peer_expects(f, "bye");
   peer_expects_end(f);
@@ -669,7 +670,7 @@ static void the_limit_may_be_passed_inside_on_data(void **state) {
 
 static void handlers_that_are_not_there_are_not_called(void **state) {
   fixture *f = *state;
-  f->stream->on = &close_only;
+  f->group.on = &close_only;
   assert_int_equal(stream_send(f->stream, f->big, 5000), PORTICO_EAGAIN);
   peer_send(f, "x");
   assert_int_equal(os_socket_shutdown_send(f->there), 0);
