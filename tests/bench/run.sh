@@ -68,8 +68,7 @@ ulimit -n "$(ulimit -H -n)" 2>/dev/null
 
 if [ "$build" = yes ]; then
   [ -f "$out/CMakeCache.txt" ] || cmake --preset default -B "$out" >&2 || fail "cmake could not configure the build"
-  cmake --build "$out" --target bench_load bench_reference bench_broadcast bench_start bench_port_packets portico >&2 ||
-    fail "the build failed"
+  cmake --build "$out" --target bench >&2 || fail "the build failed"
 fi
 [ -x "$load" ] && [ -x "$out/bench/reference" ] || fail "there is no $load or reference: run without --no-build"
 [ $peers = no ] || sh third_party/install.sh --peers >&2 || echo "note: not every peer could be installed"

@@ -1,4 +1,5 @@
-# backends.sh - io_uring beside epoll: the same program on both, on one core and free to use all (--backends).
+# backends.sh - io_uring beside epoll: the same program on both, on one core and free to use all; and two bare loops in
+# C, without Lua or pool (--backends).
 # shellcheck shell=sh disable=SC2034,SC2086,SC2154
 
 # backend_pair WORKLOAD SLICE-MS LOAD-OPTIONS...
@@ -21,4 +22,19 @@ backend_workloads() {
   backend_pair uring-free-c64 50 --connections 64
   backend_pair uring-free-c1000 100 --connections 1000
   pin_server=$pinned
+  bare_workloads
+}
+
+# bare_pair WORKLOAD SLICE-MS LOAD-OPTIONS...
+bare_pair() {
+  work_name=$1 slice=$2
+  shift 2
+  pair_workload "$work_name" "$slice" reference "$out/bench/reference" bare "$out/bench/bare_uring" "$@"
+}
+
+bare_workloads() {
+  [ -x "$out/bench/bare_uring" ] || { echo "note: no liburing here, so no bare loop over io_uring"; return 0; }
+  bare_pair bare-c64 50 --connections 64
+  bare_pair bare-c64x16 50 --connections 64 --in-flight 16
+  bare_pair bare-c1000 100 --connections 1000
 }
