@@ -22,6 +22,14 @@ typedef struct os_addr {
   _Alignas(4) unsigned char bytes[OS_ADDR_BYTES];
 } os_addr;
 
+/* One piece of memory of a gathered send or scattered receive. */
+typedef struct os_buf {
+  void  *data;
+  size_t len;
+} os_buf;
+
+enum { OS_BUFS_MAX = 64 }; /* in one call */
+
 /* Translates errno, or a Windows error code, to PORTICO_E...; 0 stays 0. */
 int os_error(int raw);
 
@@ -67,6 +75,9 @@ int os_socket_share_address(os_socket s);
 int os_socket_local(os_socket s, os_addr *out);
 int os_socket_peer(os_socket s, os_addr *out);
 
+/* True if a stream is connected, or was until its peer reset it: then it has no peer any more, but an error to read. */
+bool os_socket_was_connected(os_socket s);
+
 /* Options: no Nagle delay; kernel buffer sizes (0 = leave); reset instead of an orderly end on close. */
 int os_socket_set_nodelay(os_socket s, bool on);
 int os_socket_set_buffers(os_socket s, int send_bytes, int recv_bytes);
@@ -76,6 +87,12 @@ int os_socket_set_reset_on_close(os_socket s);
 int64_t os_socket_recv(os_socket s, void *data, size_t len);
 int64_t os_socket_send(os_socket s, const void *data, size_t len);
 int     os_socket_shutdown_send(os_socket s);
+
+/* As those, for 1..OS_BUFS_MAX pieces of memory in one call. A datagram goes to `to` (NULL: to where the socket is
+ * connected) as a whole or not at all; *out_from (may be NULL) is where one came from; *out_cut says whether it was
+ * longer than the pieces, which then are full, and its rest is gone. */
+int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_addr *out_from, bool *out_cut);
+int64_t os_socket_send_bufs(os_socket s, const os_buf *bufs, unsigned count, const os_addr *to);
 
 /* Starts a connect (EAGAIN = under way; wait for OS_WRITABLE, then ask os_socket_take_error); accepts one. */
 int os_socket_connect(os_socket s, const os_addr *to);

@@ -1,17 +1,23 @@
 /* socket_posix.c - socket.h by the socket calls of Linux. */
 #include "os/socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "os/clock.h"
+
+static_assert(sizeof(os_buf) == sizeof(struct iovec) && offsetof(os_buf, data) == offsetof(struct iovec, iov_base) &&
+                  offsetof(os_buf, len) == offsetof(struct iovec, iov_len),
+              "arrays of os_buf go to the kernel as they are");
 
 int os_error(int raw) {
   switch (raw) {
@@ -131,6 +137,13 @@ int os_socket_peer(os_socket s, os_addr *out) {
   return socket_name(s, socket_ask_peer, out);
 }
 
+bool os_socket_was_connected(os_socket s) {
+  os_addr peer;
+  if (os_socket_peer(s, &peer) >= 0) return true;
+  struct pollfd look = {.fd = s, .events = POLLIN};
+  return poll(&look, 1, 0) == 1 && (look.revents & POLLIN) != 0;
+}
+
 int os_socket_set_nodelay(os_socket s, bool on) {
   return socket_set(s, IPPROTO_TCP, TCP_NODELAY, on);
 }
@@ -164,6 +177,33 @@ int64_t os_socket_recv(os_socket s, void *data, size_t len) {
 
 int64_t os_socket_send(os_socket s, const void *data, size_t len) {
   return socket_result(syscall(SYS_sendto, s, data, len, MSG_NOSIGNAL, NULL, 0));
+}
+
+int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_addr *out_from, bool *out_cut) {
+  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
+  if (out_from != NULL) {
+    msg.msg_name = out_from->bytes;
+    msg.msg_namelen = sizeof out_from->bytes;
+  }
+  ssize_t n;
+  do n = recvmsg(s, &msg, 0);
+  while (n < 0 && errno == EINTR);
+  if (n < 0) return os_error(errno);
+  if (out_from != NULL) out_from->len = msg.msg_namelen;
+  *out_cut = (msg.msg_flags & MSG_TRUNC) != 0;
+  return n;
+}
+
+int64_t os_socket_send_bufs(os_socket s, const os_buf *bufs, unsigned count, const os_addr *to) {
+  struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
+  if (to != NULL) {
+    msg.msg_name = (void *)to->bytes;
+    msg.msg_namelen = to->len;
+  }
+  ssize_t n;
+  do n = sendmsg(s, &msg, MSG_NOSIGNAL);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? os_error(errno) : n;
 }
 
 int os_socket_shutdown_send(os_socket s) {

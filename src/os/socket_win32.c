@@ -136,6 +136,11 @@ int os_socket_peer(os_socket s, os_addr *out) {
   return socket_name(s, getpeername, out);
 }
 
+bool os_socket_was_connected(os_socket s) {
+  os_addr peer;
+  return os_socket_peer(s, &peer) >= 0; /* a reset does not take the name of the peer away */
+}
+
 int os_socket_set_nodelay(os_socket s, bool on) {
   return socket_set(s, IPPROTO_TCP, TCP_NODELAY, on);
 }
@@ -169,6 +174,41 @@ int64_t os_socket_recv(os_socket s, void *data, size_t len) {
 
 int64_t os_socket_send(os_socket s, const void *data, size_t len) {
   return socket_result(send(s, data, socket_len(len), 0));
+}
+
+/* The kernel's form has the length first. */
+static void socket_bufs(WSABUF *out, const os_buf *bufs, unsigned count) {
+  for (unsigned i = 0; i < count; i++) {
+    out[i] = (WSABUF){.len = (ULONG)socket_len(bufs[i].len), .buf = bufs[i].data};
+  }
+}
+
+int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_addr *out_from, bool *out_cut) {
+  WSABUF  kernel[OS_BUFS_MAX];
+  os_addr from = {0};
+  INT     from_len = sizeof from.bytes;
+  DWORD   bytes = 0, flags = 0;
+  socket_bufs(kernel, bufs, count);
+  bool failed = WSARecvFrom(s, kernel, count, &bytes, &flags, (struct sockaddr *)(void *)from.bytes, &from_len, NULL,
+                            NULL) == SOCKET_ERROR;
+  bool cut = failed && WSAGetLastError() == WSAEMSGSIZE;
+  if (failed && !cut) return os_error(WSAGetLastError());
+  if (cut && bytes == 0) { /* the pieces are full, whatever it says */
+    for (unsigned i = 0; i < count; i++) bytes += kernel[i].len;
+  }
+  from.len = (uint32_t)from_len;
+  if (out_from != NULL) *out_from = from;
+  *out_cut = cut;
+  return bytes;
+}
+
+int64_t os_socket_send_bufs(os_socket s, const os_buf *bufs, unsigned count, const os_addr *to) {
+  WSABUF kernel[OS_BUFS_MAX];
+  DWORD  bytes = 0;
+  socket_bufs(kernel, bufs, count);
+  const struct sockaddr *address = to == NULL ? NULL : socket_addr(to);
+  int failed = WSASendTo(s, kernel, count, &bytes, 0, address, to == NULL ? 0 : (int)to->len, NULL, NULL);
+  return failed == SOCKET_ERROR ? os_error(WSAGetLastError()) : (int64_t)bytes;
 }
 
 int os_socket_shutdown_send(os_socket s) {

@@ -75,6 +75,11 @@ int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg);
 /* Waits for its end and frees it. */
 void os_thread_join(os_thread *t);
 
+/* Has run(arg) called when the calling thread ends, by itself or with a return; not at the end of the program. There is
+ * one such function per thread, the last one given.
+ * errors   ENOMEM */
+int os_thread_at_exit(void (*run)(void *arg), void *arg);
+
 /* Gives the rest of the time slice away. */
 void os_thread_yield(void);
 

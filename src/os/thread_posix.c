@@ -149,6 +149,30 @@ void os_thread_join(os_thread *t) {
   CHECK(err == 0);
 }
 
+typedef struct thread_exit {
+  void (*run)(void *arg);
+  void *arg;
+} thread_exit;
+
+static _Thread_local thread_exit exit_here;
+static pthread_key_t             exit_key; /* its destructor is how a thread's end is noticed */
+static pthread_once_t            exit_once = PTHREAD_ONCE_INIT;
+
+static void exit_run(void *arg) {
+  thread_exit *e = arg;
+  e->run(e->arg);
+}
+
+static void exit_key_make(void) {
+  CHECK(pthread_key_create(&exit_key, exit_run) == 0);
+}
+
+int os_thread_at_exit(void (*run)(void *arg), void *arg) {
+  pthread_once(&exit_once, exit_key_make);
+  exit_here = (thread_exit){run, arg};
+  return os_error(pthread_setspecific(exit_key, &exit_here));
+}
+
 void os_thread_yield(void) {
   sched_yield();
 }

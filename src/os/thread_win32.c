@@ -93,6 +93,40 @@ void os_thread_join(os_thread *t) {
   CloseHandle((HANDLE)t->handle);
 }
 
+typedef struct thread_exit {
+  void (*run)(void *arg);
+  void *arg;
+} thread_exit;
+
+static INIT_ONCE exit_once = INIT_ONCE_STATIC_INIT;
+static DWORD     exit_slot = FLS_OUT_OF_INDEXES; /* its callback is how a thread's end is noticed */
+
+static void WINAPI exit_run(void *what) {
+  thread_exit e = *(thread_exit *)what;
+  free(what);
+  e.run(e.arg);
+}
+
+static BOOL CALLBACK exit_slot_make(INIT_ONCE *once, void *arg, void **out) {
+  (void)once, (void)arg, (void)out;
+  exit_slot = FlsAlloc(exit_run);
+  return exit_slot != FLS_OUT_OF_INDEXES;
+}
+
+int os_thread_at_exit(void (*run)(void *arg), void *arg) {
+  if (!InitOnceExecuteOnce(&exit_once, exit_slot_make, NULL, NULL)) return PORTICO_ENOMEM;
+  thread_exit *e = FlsGetValue(exit_slot);
+  if (e == NULL) {
+    e = malloc(sizeof *e);
+    if (e == NULL || !FlsSetValue(exit_slot, e)) {
+      free(e);
+      return PORTICO_ENOMEM;
+    }
+  }
+  *e = (thread_exit){run, arg};
+  return 0;
+}
+
 void os_thread_yield(void) {
   SwitchToThread();
 }

@@ -56,13 +56,9 @@ typedef struct port_packet {
   int      err;   /* 0 or PORTICO_E... */
 } port_packet;
 
-/* One piece of memory of a gathered send or scattered receive. */
-typedef struct port_buf {
-  void  *data;
-  size_t len;
-} port_buf;
+typedef os_buf port_buf;
 
-enum { PORT_BUFS_MAX = 64, PORT_WAIT_FOREVER = -1, PORT_WHY_BYTES = 128 };
+enum { PORT_BUFS_MAX = OS_BUFS_MAX, PORT_WAIT_FOREVER = -1, PORT_WHY_BYTES = 128 };
 
 /* What a backend keeps of the rules that not every kernel honours. */
 enum {
@@ -121,7 +117,7 @@ void        port_get_stats(port *p, port_stats *out_stats);
  * comes back, blocks, exits or waits on another port.
  * units    timeout_ns: 0 = look only, PORT_WAIT_FOREVER; never ends early
  * result   packets taken (>= 1); ETIMEDOUT (also while packets are queued but `concurrency` others run); ECLOSED;
- *          EINVAL (max == 0). out_packets is not touched on failure */
+ *          EINVAL (max == 0); ENOMEM (a thread that is no member yet). out_packets is not touched on failure */
 int port_get(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns);
 
 /* As port_get, but takes packets of one key only: it stops before another, and a packet with the key NULL comes alone.

@@ -309,14 +309,6 @@ static size_t iocp_close(port *base, void (*on_drop)(const port_packet *packet, 
   return d.count;
 }
 
-/* ---- blocking: the kernel sees it by itself ---- */
-
-void port_block_enter(void) {
-}
-
-void port_block_leave(void) {
-}
-
 const port_backend port_iocp = {
     .name = "iocp",
     .caps = iocp_caps,

@@ -4,7 +4,6 @@
  * back. A waiter is released by giving it its packet ("handed"), so that nobody can take it away on the way. */
 #include "port/port_queue.h"
 
-#include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -26,8 +25,6 @@ typedef struct post_block {
 /* ---- the calling thread ---- */
 
 static _Thread_local member self;
-static pthread_key_t        self_key; /* its destructor is how a thread's exit is noticed */
-static pthread_once_t       self_once = PTHREAD_ONCE_INIT;
 
 static void member_leave(member *m);
 
@@ -36,14 +33,15 @@ static void member_at_exit(void *arg) {
   if (m->queue != NULL) member_leave(m);
 }
 
-static void self_key_make(void) {
-  CHECK(pthread_key_create(&self_key, member_at_exit) == 0);
-}
-
-static void member_join(member *m, port_queue *q) {
-  pthread_once(&self_once, self_key_make);
-  pthread_setspecific(self_key, m);
-  os_event_init(&m->event);
+/* errors   ENOMEM */
+static int member_join(member *m, port_queue *q) {
+  int err = os_event_init(&m->event);
+  if (err < 0) return err;
+  err = os_thread_at_exit(member_at_exit, m);
+  if (err < 0) {
+    os_event_fini(&m->event);
+    return err;
+  }
   os_thread_view_open(&m->view);
   port_ref(q->port);
   m->queue = q;
@@ -54,6 +52,7 @@ static void member_join(member *m, port_queue *q) {
   if (q->members != NULL) q->members->prev = m;
   q->members = m;
   os_mutex_unlock(&q->lock);
+  return 0;
 }
 
 static void member_leave(member *m) {
@@ -403,7 +402,8 @@ int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_
   member *m = &self;
   if (m->queue != q) {
     if (m->queue != NULL) member_leave(m);
-    member_join(m, q);
+    int err = member_join(m, q);
+    if (err < 0) return err;
   }
   int64_t until_ns = timeout_ns < 0 ? INT64_MAX : timeout_ns == 0 ? 0 : os_clock_now() + timeout_ns;
   bool    polled = false;
@@ -439,7 +439,7 @@ int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_
   return PORTICO_ECLOSED;
 }
 
-/* ---- brackets ---- */
+/* ---- brackets: Windows sees by itself who is blocked, so that its backend needs none of its own ---- */
 
 void port_block_enter(void) {
   member *m = &self;

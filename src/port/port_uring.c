@@ -124,7 +124,7 @@ static void uring_port_flush(port *p) {
 }
 
 static int uring_timer(port *p, port_op *op, void *key, int64_t due_ns) {
-  return posix_timer(&uring_of(p)->queue, op, key, due_ns);
+  return sock_timer(&uring_of(p)->queue, op, key, due_ns);
 }
 
 const port_backend port_uring = {

@@ -14,7 +14,7 @@
 #define PORTICO_PORT_PORT_URING_H
 #include <liburing.h>
 
-#include "port/port_posix.h"
+#include "port/port_sock.h"
 
 enum {
   URING_ENTRIES = 1024,          /* requests between two submits; more submit by themselves */
@@ -81,7 +81,7 @@ struct uring_handle {
   int         failed;   /* the error of a send that the caller had been told was taken */
   union {
     struct {
-      posix_line recvs, sends;
+      sock_line recvs, sends;
     };
     struct {
       uring_handle *next_closed, *prev_closed; /* under the port's lock */

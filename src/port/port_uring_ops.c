@@ -23,14 +23,14 @@ static port_queue *uring_queue(const uring_handle *h) {
 
 /* ---- lines ---- */
 
-static posix_line *uring_line_of(uring_handle *h, const posix_op *op) {
-  return posix_is_send(op) ? &h->sends : &h->recvs;
+static sock_line *uring_line_of(uring_handle *h, const sock_op *op) {
+  return sock_is_send(op) ? &h->sends : &h->recvs;
 }
 
 /* An op that was pending goes from its line to the packets. */
-static void uring_op_end(uring_handle *h, posix_op *op, uint32_t bytes, int err, packet_list *out) {
-  posix_line_remove(uring_line_of(h, op), op);
-  posix_op_pack(op, bytes, err, out);
+static void uring_op_end(uring_handle *h, sock_op *op, uint32_t bytes, int err, packet_list *out) {
+  sock_line_remove(uring_line_of(h, op), op);
+  sock_op_pack(op, bytes, err, out);
 }
 
 /* ---- requests ---- */
@@ -110,20 +110,20 @@ static void uring_give_back_taken(uring_handle *h) {
   h->taken = NULL;
 }
 
-static void uring_deliver_bytes(uring_handle *h, posix_op *op, packet_list *out) {
+static void uring_deliver_bytes(uring_handle *h, sock_op *op, packet_list *out) {
   if (h->parts == NULL) { /* then the end, or an error */
     uring_op_end(h, op, 0, h->ended < 0 ? h->ended : 0, out);
     return;
   }
   size_t filled;
   do {
-    filled = posix_op_fill(op, uring_part_first(h)->data, uring_part_first(h)->len);
+    filled = sock_op_fill(op, uring_part_first(h)->data, uring_part_first(h)->len);
     uring_part_consume(h, filled);
   } while (filled > 0 && h->parts != NULL);
   uring_op_end(h, op, op->data.done, 0, out);
 }
 
-static void uring_deliver_connection(uring_handle *h, posix_op *op, packet_list *out) {
+static void uring_deliver_connection(uring_handle *h, sock_op *op, packet_list *out) {
   if (h->parts == NULL) {
     int err = h->ended;
     h->ended = 0; /* the listener lives; it accepts again when the owner asks again */
@@ -139,10 +139,10 @@ static void uring_deliver_connection(uring_handle *h, posix_op *op, packet_list 
 
 /* Gives what has come to the ops that wait for it, in order. */
 static void uring_deliver(uring_handle *h, packet_list *out) {
-  while (posix_line_first(&h->recvs) != NULL && (h->parts != NULL || h->ended != 0 || h->readable)) {
-    posix_op *op = posix_line_first(&h->recvs);
-    if (op->kind == POSIX_ACCEPT) uring_deliver_connection(h, op, out);
-    else if (op->kind == POSIX_RECV) uring_deliver_bytes(h, op, out);
+  while (sock_line_first(&h->recvs) != NULL && (h->parts != NULL || h->ended != 0 || h->readable)) {
+    sock_op *op = sock_line_first(&h->recvs);
+    if (op->kind == SOCK_ACCEPT) uring_deliver_connection(h, op, out);
+    else if (op->kind == SOCK_RECV) uring_deliver_bytes(h, op, out);
     else uring_op_end(h, op, 0, 0, out);
   }
 }
@@ -150,9 +150,9 @@ static void uring_deliver(uring_handle *h, packet_list *out) {
 /* Makes the kernel tell of what comes next, for the op that waits. A receive that is being stopped must have ended
  * first: it could still bring bytes that come before those. */
 static void uring_arm_input(uring_handle *h) {
-  posix_op *op = posix_line_first(&h->recvs);
+  sock_op *op = sock_line_first(&h->recvs);
   if (op == NULL || uring_is_armed(h, URING_RECEIVE)) return;
-  if (op->kind != POSIX_RECV_READY) h->bulk = h->readable = false; /* it has its own buffers */
+  if (op->kind != SOCK_RECV_READY) h->bulk = h->readable = false; /* it has its own buffers */
   if (h->bulk) uring_arm_poll(h, URING_READABLE);
   else uring_arm_receive(h);
 }
@@ -196,7 +196,7 @@ static void uring_on_accepted(uring_handle *h, const struct io_uring_cqe *cqe, p
   bool failed = h->ended != 0;
   uring_deliver(h, out);
   if (failed) return;
-  if (posix_line_first(&h->recvs) != NULL) uring_arm_accept(h);
+  if (sock_line_first(&h->recvs) != NULL) uring_arm_accept(h);
   else if (h->parts_count >= URING_PARTS_MAX) uring_disarm(h, URING_ACCEPT);
 }
 
@@ -207,22 +207,22 @@ static int64_t uring_send_result(const uring_handle *h, int64_t result) {
   return result == PORTICO_EPIPE && !h->shut ? PORTICO_ECONNRESET : result;
 }
 
-static int64_t uring_try(uring_handle *h, posix_op *op) {
-  if (op->kind != POSIX_SEND) return posix_try(op);
-  return h->failed < 0 ? h->failed : uring_send_result(h, posix_try(op));
+static int64_t uring_try(uring_handle *h, sock_op *op) {
+  if (op->kind != SOCK_SEND) return sock_try(op);
+  return h->failed < 0 ? h->failed : uring_send_result(h, sock_try(op));
 }
 
 /* Tries the ops of a line in order until one has to wait. */
-static void uring_progress(uring_handle *h, posix_line *l, packet_list *out) {
-  while (posix_line_first(l) != NULL && (l == &h->recvs || h->out == NULL)) {
-    posix_op *op = posix_line_first(l);
+static void uring_progress(uring_handle *h, sock_line *l, packet_list *out) {
+  while (sock_line_first(l) != NULL && (l == &h->recvs || h->out == NULL)) {
+    sock_op *op = sock_line_first(l);
     int64_t   result = uring_try(h, op);
     if (result == PORTICO_EAGAIN) {
       uring_arm_poll(h, l == &h->recvs ? URING_READABLE : URING_WRITABLE);
       return;
     }
-    if (op->kind == POSIX_CONNECT && result == 0) h->connected = true;
-    uring_op_end(h, op, posix_bytes(op, result), result < 0 ? (int)result : 0, out);
+    if (op->kind == SOCK_CONNECT && result == 0) h->connected = true;
+    uring_op_end(h, op, sock_bytes(op, result), result < 0 ? (int)result : 0, out);
   }
 }
 
@@ -398,15 +398,15 @@ int uring_attach(port *p, port_handle *base) {
   uring_handle *h = uring_handle_of(base);
   if (port_queue_closed(&uring_of(p)->queue)) return PORTICO_ECLOSED;
   os_mutex_init(&h->lock);
-  h->connected = base->kind == PORT_STREAM && posix_was_connected(base->socket);
+  h->connected = base->kind == PORT_STREAM && os_socket_was_connected(base->socket);
   h->armed = 1u << URING_HELD;
   return 0;
 }
 
-static int uring_cancel_line(uring_handle *h, posix_line *l, packet_list *out) {
+static int uring_cancel_line(uring_handle *h, sock_line *l, packet_list *out) {
   int n = 0;
-  for (posix_op *op = posix_line_first(l); op != NULL; op = posix_line_first(l), n++) {
-    uring_op_end(h, op, posix_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, out);
+  for (sock_op *op = sock_line_first(l); op != NULL; op = sock_line_first(l), n++) {
+    uring_op_end(h, op, sock_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, out);
   }
   return n;
 }
@@ -468,10 +468,10 @@ static int uring_leave(uring_handle *h, int err) {
 }
 
 /* Puts an op into its line. */
-static void uring_op_begin(uring_handle *h, posix_op *op) {
+static void uring_op_begin(uring_handle *h, sock_op *op) {
   port_queue_started(uring_queue(h));
   atomic_store_explicit(&op->pending, 1, memory_order_relaxed);
-  posix_line_append(uring_line_of(h, op), op);
+  sock_line_append(uring_line_of(h, op), op);
 }
 
 static int uring_leave_and_complete(uring_handle *h, packet_list *ended) {
@@ -481,24 +481,24 @@ static int uring_leave_and_complete(uring_handle *h, packet_list *ended) {
 }
 
 /* Starts an op that is tried: at once if it is the first of its line. */
-static int uring_start_tried(uring_handle *h, posix_op *op) {
+static int uring_start_tried(uring_handle *h, sock_op *op) {
   packet_list ended = {0};
-  posix_line *l = uring_line_of(h, op);
-  bool        first = posix_line_first(l) == NULL;
+  sock_line *l = uring_line_of(h, op);
+  bool        first = sock_line_first(l) == NULL;
   uring_op_begin(h, op);
   if (first) uring_progress(h, l, &ended);
-  if (posix_is_send(op) && h->out != NULL) uring_await_sent(uring_port_of(h));
+  if (sock_is_send(op) && h->out != NULL) uring_await_sent(uring_port_of(h));
   return uring_leave_and_complete(h, &ended);
 }
 
 /* Starts an op that waits for what a request brings, if it does not have it already. */
-static int uring_start_waiting(uring_handle *h, posix_op *op) {
+static int uring_start_waiting(uring_handle *h, sock_op *op) {
   packet_list ended = {0};
   uring_give_back_taken(h);
   uring_op_begin(h, op);
-  if (op->kind == POSIX_RECV && op->data.done > 0) uring_op_end(h, op, op->data.done, 0, &ended);
+  if (op->kind == SOCK_RECV && op->data.done > 0) uring_op_end(h, op, op->data.done, 0, &ended);
   uring_deliver(h, &ended);
-  if (posix_line_first(&h->recvs) != NULL) (op->kind == POSIX_ACCEPT ? uring_arm_accept : uring_arm_input)(h);
+  if (sock_line_first(&h->recvs) != NULL) (op->kind == SOCK_ACCEPT ? uring_arm_accept : uring_arm_input)(h);
   return uring_leave_and_complete(h, &ended);
 }
 
@@ -506,13 +506,13 @@ int uring_accept(port_handle *base, port_op *base_op) {
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  posix_op *op = posix_op_init(base_op, base, POSIX_ACCEPT);
+  sock_op *op = sock_op_init(base_op, base, SOCK_ACCEPT);
   op->accepted.socket = OS_SOCKET_NONE;
   return uring_start_waiting(h, op);
 }
 
 os_socket uring_accepted(port_op *base_op, os_addr *out_peer) {
-  posix_op *op = (posix_op *)base_op;
+  sock_op *op = (sock_op *)base_op;
   os_socket s = op->accepted.socket;
   op->accepted.socket = OS_SOCKET_NONE;
   if (out_peer != NULL) *out_peer = op->accepted.peer;
@@ -523,17 +523,17 @@ int uring_connect(port_handle *base, port_op *base_op, const os_addr *to) {
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  if (h->connected || posix_line_first(&h->sends) != NULL) return uring_leave(h, PORTICO_EISCONN);
+  if (h->connected || sock_line_first(&h->sends) != NULL) return uring_leave(h, PORTICO_EISCONN);
   err = os_socket_connect(base->socket, to);
   if (err < 0 && err != PORTICO_EAGAIN) return uring_leave(h, err);
-  return uring_start_tried(h, posix_op_init(base_op, base, POSIX_CONNECT));
+  return uring_start_tried(h, sock_op_init(base_op, base, SOCK_CONNECT));
 }
 
 /* With no request in the kernel that could come first, what is there already need not wait for one. */
-static void uring_receive_now(uring_handle *h, posix_op *op) {
-  bool in_line = posix_line_first(&h->recvs) != NULL || h->parts != NULL;
+static void uring_receive_now(uring_handle *h, sock_op *op) {
+  bool in_line = sock_line_first(&h->recvs) != NULL || h->parts != NULL;
   if (in_line || h->ended != 0 || uring_is_armed(h, URING_RECEIVE)) return;
-  int64_t n = posix_try(op);
+  int64_t n = sock_try(op);
   if (n == 0) h->ended = URING_EOF;
   else if (n < 0 && n != PORTICO_EAGAIN) h->ended = (int)n;
 }
@@ -542,9 +542,9 @@ int uring_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsign
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, true);
   if (err < 0) return err;
-  posix_op *op = posix_op_init(base_op, base, POSIX_RECV);
-  posix_op_use(op, bufs, count, NULL);
-  err = posix_op_keep(op);
+  sock_op *op = sock_op_init(base_op, base, SOCK_RECV);
+  sock_op_use(op, bufs, count, NULL);
+  err = sock_op_keep(op);
   if (err < 0) return uring_leave(h, err);
   uring_receive_now(h, op);
   return uring_start_waiting(h, op);
@@ -554,8 +554,8 @@ int uring_recv_ready(port_handle *base, port_op *base_op) {
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, true);
   if (err < 0) return err;
-  if (posix_line_first(&h->recvs) != NULL) return uring_leave(h, PORTICO_EINVAL);
-  return uring_start_waiting(h, posix_op_init(base_op, base, POSIX_RECV_READY));
+  if (sock_line_first(&h->recvs) != NULL) return uring_leave(h, PORTICO_EINVAL);
+  return uring_start_waiting(h, sock_op_init(base_op, base, SOCK_RECV_READY));
 }
 
 /* Copies several parts together: one call of the receiver for all of them. */
@@ -618,9 +618,9 @@ int uring_send(port_handle *base, port_op *base_op, const port_buf *bufs, unsign
   int           err = uring_enter(h, true);
   if (err < 0) return err;
   if (h->shut) return uring_leave(h, PORTICO_ESHUTDOWN);
-  posix_op *op = posix_op_init(base_op, base, POSIX_SEND);
-  posix_op_use(op, bufs, count, NULL);
-  err = posix_op_keep(op);
+  sock_op *op = sock_op_init(base_op, base, SOCK_SEND);
+  sock_op_use(op, bufs, count, NULL);
+  err = sock_op_keep(op);
   return err < 0 ? uring_leave(h, err) : uring_start_tried(h, op);
 }
 
@@ -630,7 +630,7 @@ static int uring_enter_to_send(uring_handle *h) {
   if (err < 0) return err;
   if (h->shut) err = PORTICO_ESHUTDOWN;
   else if (h->failed < 0) err = h->failed;
-  else if (posix_line_first(&h->sends) != NULL || h->out != NULL) err = PORTICO_EAGAIN;
+  else if (sock_line_first(&h->sends) != NULL || h->out != NULL) err = PORTICO_EAGAIN;
   return err < 0 ? uring_leave(h, err) : 0;
 }
 
@@ -638,7 +638,7 @@ int64_t uring_try_send(port_handle *base, const port_buf *bufs, unsigned count) 
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter_to_send(h);
   if (err < 0) return err;
-  int64_t n = uring_send_result(h, posix_offer(base->socket, bufs, count));
+  int64_t n = uring_send_result(h, sock_offer(base->socket, bufs, count));
   os_mutex_unlock(&h->lock);
   return n;
 }
@@ -670,9 +670,9 @@ int uring_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, u
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  posix_op *op = posix_op_init(base_op, base, POSIX_RECV_FROM);
-  posix_op_use(op, bufs, count, out_from);
-  err = posix_op_keep(op);
+  sock_op *op = sock_op_init(base_op, base, SOCK_RECV_FROM);
+  sock_op_use(op, bufs, count, out_from);
+  err = sock_op_keep(op);
   return err < 0 ? uring_leave(h, err) : uring_start_tried(h, op);
 }
 
@@ -680,9 +680,9 @@ int uring_send_to(port_handle *base, port_op *base_op, const port_buf *bufs, uns
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, false);
   if (err < 0) return err;
-  posix_op *op = posix_op_init(base_op, base, POSIX_SEND_TO);
-  posix_op_use(op, bufs, count, (os_addr *)to);
-  err = posix_op_keep(op);
+  sock_op *op = sock_op_init(base_op, base, SOCK_SEND_TO);
+  sock_op_use(op, bufs, count, (os_addr *)to);
+  err = sock_op_keep(op);
   return err < 0 ? uring_leave(h, err) : uring_start_tried(h, op);
 }
 
@@ -701,21 +701,21 @@ int uring_shutdown_send(port_handle *base) {
 
 /* With nobody left who wants it, what is to come is left in the kernel. */
 static void uring_stop_receiving(uring_handle *h) {
-  if (posix_line_first(&h->recvs) != NULL) return;
+  if (sock_line_first(&h->recvs) != NULL) return;
   uring_disarm(h, URING_RECEIVE);
   uring_disarm(h, URING_ACCEPT);
   uring_flush(uring_port_of(h));
 }
 
 int uring_cancel(port_op *base) {
-  posix_op *op = (posix_op *)base;
-  if (op->kind == POSIX_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
+  sock_op *op = (sock_op *)base;
+  if (op->kind == SOCK_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
   if (!atomic_load_explicit(&op->pending, memory_order_acquire)) return PORTICO_ENOTFOUND;
   uring_handle *h = uring_handle_of(op->handle);
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
   if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
-    uring_op_end(h, op, posix_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, &ended);
+    uring_op_end(h, op, sock_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, &ended);
     uring_stop_receiving(h);
   }
   os_mutex_unlock(&h->lock);

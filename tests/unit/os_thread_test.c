@@ -151,6 +151,24 @@ static void a_joined_thread_has_run_its_body(void **state) {
   }
 }
 
+static void never(void *arg) {
+  *(int *)arg = -1;
+}
+
+static void exit_with_notice(void *arg) {
+  os_thread_at_exit(never, arg);
+  os_thread_at_exit(set_to_seven, arg);
+}
+
+static void a_thread_that_ends_runs_the_last_function_it_gave(void **state) {
+  (void)state;
+  int       value = 0;
+  os_thread t;
+  assert_int_equal(os_thread_start(&t, exit_with_notice, &value), 0);
+  os_thread_join(&t);
+  assert_int_equal(value, 7);
+}
+
 static void there_is_at_least_one_processor(void **state) {
   (void)state;
   assert_in_range(os_processors(), 1, 65536);
@@ -323,6 +341,7 @@ int main(void) {
       WITH_EVENT(the_longest_wait_ends_with_the_set),
       cmocka_unit_test(two_threads_wake_each_other_without_losing_a_set),
       cmocka_unit_test(a_joined_thread_has_run_its_body),
+      cmocka_unit_test(a_thread_that_ends_runs_the_last_function_it_gave),
       cmocka_unit_test(there_is_at_least_one_processor),
       WITH_SUBJECT(the_processor_time_of_a_busy_thread_grows),
       WITH_SUBJECT(only_a_blocked_thread_is_asleep),
