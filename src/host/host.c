@@ -164,6 +164,8 @@ void portico_close(portico_host *h) {
   host_finish(h);
   runtime_close(h->rt);
   CHECK(port_close(h->port, NULL, NULL) == 0); /* nothing is alive, so nothing can be queued */
+  port_packet none;
+  port_get(h->port, &none, 1, 0); /* this thread may have taken packets, see host_work_off: now it leaves the port */
   port_unref(h->port);
   host_unload(h);
   os_mutex_fini(&h->log_lock);

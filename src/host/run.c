@@ -7,22 +7,29 @@
 #include "os/clock.h"
 #include "vm/inbox.h"
 
+static const int64_t host_look_ns = 10 * OS_NS_PER_MS; /* whether the end came from another thread */
+
 /* ---- workers ---- */
 
-/* Packets in, strands on. A packet without a key is the end. */
+/* Packets in, strands on. False after a packet without a key, which is the end. */
+static bool worker_step(portico_host *h, int64_t timeout_ns) {
+  port_packet packets[STRAND_BATCH];
+  int         count = port_get_run(h->port, packets, STRAND_BATCH, timeout_ns);
+  if (count == PORTICO_ETIMEDOUT) return true;
+  if (count < 1 || packets[0].key == NULL) return false;
+  strand_deliver(packets[0].key, packets, (unsigned)count);
+  return true;
+}
+
 static void worker_body(void *arg) {
   portico_host *h = arg;
-  port_packet   packets[STRAND_BATCH];
   watchdog_join();
-  for (;;) {
-    int count = port_get_run(h->port, packets, STRAND_BATCH, PORT_WAIT_FOREVER);
-    if (count < 1 || packets[0].key == NULL) break;
-    strand_deliver(packets[0].key, packets, (unsigned)count);
-  }
+  while (worker_step(h, PORT_WAIT_FOREVER)) continue;
   watchdog_leave(h->rt->watchdog);
 }
 
 int host_start_workers(portico_host *h) {
+  CHECK(h->workers == NULL);
   h->workers = calloc(h->config.workers, sizeof *h->workers);
   if (h->workers == NULL) return PORTICO_ENOMEM;
   for (; h->running < h->config.workers; h->running++) {
@@ -42,13 +49,18 @@ static void host_join_workers(portico_host *h) {
   h->running = 0;
 }
 
+/* A start that failed may have left something to be ended, and no worker to do it: then the caller does. */
+static void host_work_off(portico_host *h) {
+  watchdog_join();
+  while (atomic_load(&h->rt->live) > 0) worker_step(h, host_look_ns);
+  watchdog_leave(h->rt->watchdog);
+}
+
 void host_finish(portico_host *h) {
   if (atomic_load(&h->state) == HOST_STOPPED) return;
-  if (h->running == 0) {
-    CHECK(host_start_workers(h) == 0 || h->running > 0); /* what a failed start began still has to be ended */
-  }
   portico_hold(h, false);
   runtime_stop(h->rt, 0);
+  if (h->running == 0) host_work_off(h);
   while (atomic_load(&h->rt->live) > 0) os_event_wait(&h->wake, -1);
   host_join_workers(h);
   atomic_store(&h->state, HOST_STOPPED);

@@ -1,6 +1,7 @@
 /* listener.c - keeps accepts in flight. */
 #include "net/listener.h"
 
+#include "base/check.h"
 #include "base/error.h"
 #include "os/clock.h"
 
@@ -57,12 +58,15 @@ static void listener_on_pause(completion *c) {
   listener_end(a->listener);
 }
 
-/* Tries again later. Without even a timer this accept rests; another one in flight carries on. */
+/* Tries again later; without memory for a timer, as soon as others have had their turn. */
 static void listener_pause(listener_accept *a, int err) {
   listener *l = a->listener;
   listener_trouble(l, err);
   a->accept.run = listener_on_pause;
-  if (port_timer(l->port, &a->accept.op, l->key, os_clock_now() + listener_pause_ns) == 0) l->inflight++;
+  l->inflight++;
+  if (port_timer(l->port, &a->accept.op, l->key, os_clock_now() + listener_pause_ns) == 0) return;
+  err = port_post_op(l->port, l->key, &a->accept.op);
+  CHECK(err == 0);
 }
 
 static void listener_on_accept(completion *c) {

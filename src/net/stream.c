@@ -179,7 +179,7 @@ static void stream_announce_drained(stream *s) {
   stream_task *task = stream_begin_task(s, TASK_SEND, stream_on_sent);
   if (task != NULL) {
     task->bytes = 0;
-    if (port_post(s->group->turn->port, s->group->turn->key, &task->c.op, 0) == 0) return;
+    if (port_post_op(s->group->turn->port, s->group->turn->key, &task->c.op) == 0) return;
     stream_end_task(s);
   }
   s->choked = false;
@@ -426,7 +426,10 @@ int stream_send(stream *s, const void *data, size_t len) {
   }
   if (len > 0) {
     int err = chunks_append(&s->out, &s->group->turn->pool, data, len);
-    if (err < 0) return err;
+    if (err < 0) {
+      stream_break(s, err); /* what is sent later must not close a gap that the peer cannot see */
+      return err;
+    }
   }
   if (s->out.bytes > s->group->send_high) s->choked = true;
   return s->choked ? PORTICO_EAGAIN : 0;

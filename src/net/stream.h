@@ -112,8 +112,8 @@ int stream_connect(stream *s, const os_addr *to, unsigned count, void (*set)(os_
 void stream_fail(stream *s, int err);
 
 /* Queues bytes (copied); they leave in call order, latest at the end of the turn. Allowed while connecting.
- * result   0; EAGAIN: queued too, but more than send_high waits (on_drain will come); ECLOSED, ESHUTDOWN, ENOMEM: not
- *          queued; ELIMIT: not queued, the stream is aborted */
+ * result   0; EAGAIN: queued too, but more than send_high waits (on_drain will come); ECLOSED, ESHUTDOWN: not
+ *          queued; ELIMIT, ENOMEM: not queued, the stream is aborted */
 int stream_send(stream *s, const void *data, size_t len);
 
 /* Half-closes our side after what is queued. errors: ECLOSED, ESHUTDOWN (was done before) */

@@ -83,6 +83,8 @@ int os_poller_wait(os_poller *p, os_poll_event *out_events, unsigned max, int64_
 void os_poller_wake(os_poller *p) {
   uint64_t one = 1;
   /* Edge-triggered and never read: each write is an edge. It cannot fill up in a human lifetime. */
-  ssize_t n = write(p->wake, &one, sizeof one);
+  ssize_t n;
+  do n = write(p->wake, &one, sizeof one);
+  while (n < 0 && errno == EINTR);
   CHECK(n == sizeof one);
 }

@@ -169,14 +169,21 @@ int os_socket_take_error(os_socket s) {
 /* ---- moving bytes ---- */
 
 /* The system calls themselves: in a program with threads libc's recv and send switch cancellation on and off around
- * each call, which nobody here uses and every message would pay for. */
+ * each call, which nobody here uses and every message would pay for.
+ * A call that a signal interrupted is made again: told as EAGAIN, it would seem to prove that nothing is there. */
 
 int64_t os_socket_recv(os_socket s, void *data, size_t len) {
-  return socket_result(syscall(SYS_recvfrom, s, data, len, 0, NULL, NULL));
+  for (;;) {
+    int64_t n = syscall(SYS_recvfrom, s, data, len, 0, NULL, NULL);
+    if (n >= 0 || errno != EINTR) return socket_result(n);
+  }
 }
 
 int64_t os_socket_send(os_socket s, const void *data, size_t len) {
-  return socket_result(syscall(SYS_sendto, s, data, len, MSG_NOSIGNAL, NULL, 0));
+  for (;;) {
+    int64_t n = syscall(SYS_sendto, s, data, len, MSG_NOSIGNAL, NULL, 0);
+    if (n >= 0 || errno != EINTR) return socket_result(n);
+  }
 }
 
 int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_addr *out_from, bool *out_cut) {
@@ -217,7 +224,9 @@ int os_socket_connect(os_socket s, const os_addr *to) {
 int os_socket_accept(os_socket listener, os_socket *out, os_addr *out_peer) {
   os_addr   peer = {0};
   socklen_t len = sizeof peer.bytes;
-  int       s = accept4(listener, (struct sockaddr *)(void *)peer.bytes, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int       s;
+  do s = accept4(listener, (struct sockaddr *)(void *)peer.bytes, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  while (s < 0 && errno == EINTR);
   if (s < 0) return os_error(errno);
   peer.len = len <= sizeof peer.bytes ? len : 0;
   *out = s;

@@ -258,3 +258,9 @@ int port_timer(port *p, port_op *op, void *key, int64_t due_ns) {
   port_op_mark(op, p->backend);
   return p->backend->timer(p, op, key, due_ns);
 }
+
+int port_post_op(port *p, void *key, port_op *op) {
+  if (p == NULL || op == NULL) return PORTICO_EINVAL;
+  port_op_mark(op, p->backend);
+  return p->backend->post_op(p, key, op);
+}

@@ -38,7 +38,7 @@ typedef struct port_op {
   void *opaque[14];
 } port_op;
 
-/* The beginning of a port_op: all that port_recv_ready and port_post need of one. What may wait in great numbers has
+/* The beginning of a port_op: all that port_recv_ready and port_post_op need of one. What may wait in great numbers has
  * only that and passes its address as a port_op's. */
 typedef struct port_wait {
 #ifdef _WIN32
@@ -128,6 +128,11 @@ int port_get_run(port *p, port_packet *out_packets, unsigned max, int64_t timeou
 /* Queues a packet of the caller's own; op may be NULL or any value.
  * errors   ENOMEM, ECLOSED */
 int port_post(port *p, void *key, port_op *op, uint32_t bytes);
+
+/* As port_post, with 0 bytes, but the packet rides in the op, which belongs to the port until then: so this never lacks
+ * memory. A port_wait is enough of an op for it. For messages that must not get lost.
+ * errors   EINVAL (no op), ECLOSED */
+int port_post_op(port *p, void *key, port_op *op);
 
 /* Brackets a blocking call: between enter and leave the calling thread does not count as running and a waiting worker
  * is released in its place. They nest, never wait, and do nothing on a thread that no port knows. */

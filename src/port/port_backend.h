@@ -36,6 +36,7 @@ struct port_backend {
   void (*destroy)(port *p); /* last reference gone */
   int (*get)(port *p, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key);
   int (*post)(port *p, void *key, port_op *op, uint32_t bytes);
+  int (*post_op)(port *p, void *key, port_op *op);
   void (*stats)(port *p, port_stats *out_stats);
   void (*flush)(port *p); /* NULL: send_soon keeps nothing back */
   int (*timer)(port *p, port_op *op, void *key, int64_t due_ns);

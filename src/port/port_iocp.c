@@ -155,12 +155,17 @@ static port_packet iocp_posted_finish(iocp_posted *posted) {
   return packet;
 }
 
+static port_packet iocp_posted_op_finish(iocp_op *op) {
+  return (port_packet){.key = op->posted_key, .op = (port_op *)op};
+}
+
 /* Turns a native packet into one for the caller; false if it is not for the caller. */
 static bool iocp_packet(iocp_port *p, const OVERLAPPED_ENTRY *entry, port_packet *out_packet) {
   void *what = entry->lpOverlapped;
   switch (entry->lpCompletionKey) {
   case IOCP_KEY_RELEASE: return false;
   case IOCP_KEY_POST: *out_packet = iocp_posted_finish(what); break;
+  case IOCP_KEY_OP: *out_packet = iocp_posted_op_finish(what); break;
   case IOCP_KEY_TIMER: *out_packet = iocp_timer_finish(what); break;
   default: {
     iocp_handle *h = (iocp_handle *)entry->lpCompletionKey;
@@ -237,6 +242,17 @@ static int iocp_post(port *base, void *key, port_op *op, uint32_t bytes) {
   }
   iocp_leave(p);
   return err;
+}
+
+static int iocp_post_op(port *base, void *key, port_op *base_op) {
+  iocp_port *p = iocp_of(base);
+  iocp_op   *op = (iocp_op *)base_op;
+  if (!iocp_enter(p)) return PORTICO_ECLOSED;
+  op->posted_key = key;
+  atomic_fetch_add(&p->started, 1);
+  while (iocp_queue(p, IOCP_KEY_OP, op) < 0) Sleep(1); /* the kernel's memory: without it nothing else goes on either */
+  iocp_leave(p);
+  return 0;
 }
 
 /* ---- numbers ---- */
@@ -318,6 +334,7 @@ const port_backend port_iocp = {
     .destroy = iocp_destroy,
     .get = iocp_get,
     .post = iocp_post,
+    .post_op = iocp_post_op,
     .stats = iocp_stats,
     .timer = iocp_timer,
     .handle_bytes = sizeof(iocp_handle),

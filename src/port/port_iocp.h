@@ -19,6 +19,7 @@ typedef struct iocp_op     iocp_op;
  * (a posted pointer may be wild). Any other value is the address of an iocp_handle: none is that small. */
 enum {
   IOCP_KEY_POST = 1, /* with an iocp_posted */
+  IOCP_KEY_OP,       /* with an iocp_op that was posted */
   IOCP_KEY_TIMER,    /* with an iocp_op */
   IOCP_KEY_RELEASE,  /* with nothing: wakes a worker of a port that is being closed */
 };
@@ -65,6 +66,7 @@ struct iocp_op {
       os_addr *out; /* may be NULL */
     } recv_from;
     os_addr to;
+    void   *posted_key;
     struct {
       heap_node due; /* under the lock of the timers */
       void     *key;

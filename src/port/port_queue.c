@@ -255,14 +255,28 @@ static post_block *queue_add_block_locked(port_queue *q) {
   return b;
 }
 
-int port_queue_post(port_queue *q, void *key, port_op *op, uint32_t bytes) {
+/* Locks an open queue. */
+static int queue_enter_post(port_queue *q) {
   os_mutex_lock(&q->lock);
   /* A worker that was taken for blocked and posts is running after all. */
   if (self.queue == q && self.state == MEMBER_PRESUMED) port_queue_move_locked(q, &self, MEMBER_ACTIVE);
-  if (atomic_load_explicit(&q->closed, memory_order_relaxed)) {
-    os_mutex_unlock(&q->lock);
-    return PORTICO_ECLOSED;
-  }
+  if (!atomic_load_explicit(&q->closed, memory_order_relaxed)) return 0;
+  os_mutex_unlock(&q->lock);
+  return PORTICO_ECLOSED;
+}
+
+int port_queue_post_node(port_queue *q, packet_node *n) {
+  int err = queue_enter_post(q);
+  if (err < 0) return err;
+  packet_list l = {.first = n, .last = n, .count = 1};
+  queue_append_locked(q, &l);
+  port_queue_unlock_and_serve(q, false);
+  return 0;
+}
+
+int port_queue_post(port_queue *q, void *key, port_op *op, uint32_t bytes) {
+  int err = queue_enter_post(q);
+  if (err < 0) return err;
   post_block *b = (post_block *)q->last;
   if (b == NULL || !b->node.posts || b->end == POSTS_MAX) b = queue_add_block_locked(q);
   if (b == NULL) {

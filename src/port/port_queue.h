@@ -112,6 +112,7 @@ void port_queue_fini(port_queue *q); /* closed, and no member left */
 size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet, void *arg), void *arg);
 int    port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_t timeout_ns, bool one_key);
 int    port_queue_post(port_queue *q, void *key, port_op *op, uint32_t bytes);
+int    port_queue_post_node(port_queue *q, packet_node *n); /* with its packet filled in */
 void   port_queue_stats(port_queue *q, port_stats *out_stats);
 
 /* True after port_queue_close. Only a hint: the close may come right after. */

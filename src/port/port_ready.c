@@ -289,6 +289,10 @@ static int ready_post(port *p, void *key, port_op *op, uint32_t bytes) {
   return port_queue_post(&ready_of(p)->queue, key, op, bytes);
 }
 
+static int ready_post_op(port *p, void *key, port_op *op) {
+  return sock_post(&ready_of(p)->queue, op, key);
+}
+
 static void ready_stats(port *p, port_stats *out_stats) {
   port_queue_stats(&ready_of(p)->queue, out_stats);
 }
@@ -548,6 +552,7 @@ const port_backend port_epoll = {
     .destroy = ready_port_destroy,
     .get = ready_get,
     .post = ready_post,
+    .post_op = ready_post_op,
     .stats = ready_stats,
     .timer = ready_timer,
     .handle_bytes = sizeof(ready_handle),

@@ -94,6 +94,14 @@ int sock_timer(port_queue *q, port_op *base, void *key, int64_t due_ns) {
   return port_queue_timer_start(q, &op->timer, due_ns);
 }
 
+int sock_post(port_queue *q, port_op *base, void *key) {
+  sock_op *op = (sock_op *)base;
+  op->kind = SOCK_POST; /* never pending: it cannot be cancelled */
+  atomic_store_explicit(&op->pending, 0, memory_order_relaxed);
+  op->ended = (packet_node){.packet = {.key = key, .op = base}};
+  return port_queue_post_node(q, &op->ended);
+}
+
 /* Leaves out n bytes that were moved. */
 static void sock_op_advance(sock_op *op, size_t n) {
   op->data.done += (uint32_t)n;

@@ -13,6 +13,7 @@ typedef enum sock_kind {
   SOCK_SEND,
   SOCK_SEND_TO,
   SOCK_TIMER,
+  SOCK_POST,
 } sock_kind;
 
 /* Which buffers, how far, from or to whom. */
@@ -72,8 +73,9 @@ int       sock_op_keep(sock_op *op);
 /* The op is over: its copies go, its packet goes to the others. It is in no line any more. */
 void sock_op_pack(sock_op *op, uint32_t bytes, int err, packet_list *out);
 
-/* Starts a timer. errors: as port_timer */
+/* Starts a timer; posts an op. errors: as port_timer, port_post_op */
 int sock_timer(port_queue *q, port_op *base, void *key, int64_t due_ns);
+int sock_post(port_queue *q, port_op *base, void *key);
 
 /* Copies received bytes into the op's buffers. result: how many had room */
 size_t sock_op_fill(sock_op *op, const unsigned char *bytes, size_t len);

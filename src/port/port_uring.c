@@ -115,6 +115,10 @@ static int uring_post(port *p, void *key, port_op *op, uint32_t bytes) {
   return port_queue_post(&uring_of(p)->queue, key, op, bytes);
 }
 
+static int uring_post_op(port *p, void *key, port_op *op) {
+  return sock_post(&uring_of(p)->queue, op, key);
+}
+
 static void uring_stats(port *p, port_stats *out_stats) {
   port_queue_stats(&uring_of(p)->queue, out_stats);
 }
@@ -136,6 +140,7 @@ const port_backend port_uring = {
     .destroy = uring_port_destroy,
     .get = uring_get,
     .post = uring_post,
+    .post_op = uring_post_op,
     .stats = uring_stats,
     .flush = uring_port_flush,
     .timer = uring_timer,

@@ -60,7 +60,8 @@ static void collector_on_step(completion *first) {
   for (int i = 0; i < COLLECTOR_STEPS && c->cycles < COLLECTOR_CYCLES; i++) c->cycles += lua_gc(v->L, LUA_GCSTEP, 0);
   vm_leave(v);
   if (c->cycles == COLLECTOR_CYCLES) collector_finish(v);
-  else if (runtime_ending(v->rt) || strand_post(&v->strand, &c->step) < 0) collector_end(v, COLLECTOR_WILLING);
+  else if (runtime_ending(v->rt)) collector_end(v, COLLECTOR_WILLING);
+  else strand_post(&v->strand, &c->step);
 }
 
 void collector_rest(vm *v) {
@@ -68,5 +69,5 @@ void collector_rest(vm *v) {
   if (atomic_load(&c->wanted) != COLLECTOR_WILLING || !runtime_hold_living(v->rt)) return;
   atomic_store(&c->wanted, COLLECTOR_ASKED);
   c->cycles = 0;
-  if (strand_post(&v->strand, &c->step) < 0) collector_end(v, COLLECTOR_WILLING);
+  strand_post(&v->strand, &c->step);
 }

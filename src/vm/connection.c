@@ -283,17 +283,15 @@ static void connection_on_accepted(completion *first) {
 
 void connection_accept(vm *v, server *from, os_socket socket, const os_addr *peer) {
   connection_arrival *a = malloc(sizeof *a);
-  int                 err = PORTICO_ENOMEM;
   connection_count(v);
   if (a != NULL) {
     *a = (connection_arrival){.c.run = connection_on_accepted, .vm = v, .from = from, .socket = socket, .peer = *peer};
-    err = strand_post(&v->strand, &a->c);
+    strand_post(&v->strand, &a->c);
+    return;
   }
-  if (err == 0) return;
-  free(a);
   os_socket_close(socket);
   server_unref(from);
-  connection_drop(v, err);
+  connection_drop(v, PORTICO_ENOMEM);
 }
 
 void connection_admit(vm *v, handlers *h, os_socket socket, const os_addr *peer) {
@@ -342,8 +340,7 @@ static void connection_on_lookup(completion *first) {
   if (!runtime_stopping(l->vm->rt)) l->found = address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
   port_block_leave();
   l->c.run = connection_on_found;
-  if (strand_post(&l->vm->strand, &l->c) == 0) return;
-  strand_deliver(&l->vm->strand, &(port_packet){.op = &l->c.op}, 1); /* no memory for the detour: then from here */
+  strand_post(&l->vm->strand, &l->c);
 }
 
 static int connection_look_up(connection *c, const address *to) {
@@ -355,11 +352,8 @@ static int connection_look_up(connection *c, const address *to) {
   l->name = *to;
   runtime *rt = l->vm->rt;
   runtime_hold(rt);
-  int err = strand_post(&rt->resolving, &l->c);
-  if (err == 0) return 0;
-  runtime_release(rt);
-  free(l);
-  return err;
+  strand_post(&rt->resolving, &l->c);
+  return 0;
 }
 
 int connection_connect(lua_State *L, handlers *h, const address *to) {

@@ -77,7 +77,9 @@ static void inbox_on_work(completion *c) {
     message_unref(m->message);
     free(m);
     turn_end(&box->vm->turn);
-    if (n % INBOX_BATCH == 0 && strand_post(&box->vm->strand, &box->work) == 0) return; /* others get their turn */
+    if (n % INBOX_BATCH != 0) continue;
+    strand_post(&box->vm->strand, &box->work); /* others get their turn */
+    return;
   }
   runtime_release(box->vm->rt);
 }
@@ -85,7 +87,7 @@ static void inbox_on_work(completion *c) {
 /* ---- posting, any thread ---- */
 
 /* Puts m into the box. The first one starts the work and holds the runtime until it is done. */
-static int inbox_put(inbox *box, mail *m) {
+static void inbox_put(inbox *box, mail *m) {
   m->next = NULL;
   os_mutex_lock(&box->lock);
   if (box->first != NULL) box->last->next = m;
@@ -94,15 +96,9 @@ static int inbox_put(inbox *box, mail *m) {
   bool start = !box->working;
   box->working = true;
   os_mutex_unlock(&box->lock);
-  if (!start) return 0;
+  if (!start) return;
   runtime_hold(box->vm->rt);
-  int err = strand_post(&box->vm->strand, &box->work);
-  if (err == 0) return 0;
-  os_mutex_lock(&box->lock);
-  box->working = false; /* the message stays: the next post takes it along */
-  os_mutex_unlock(&box->lock);
-  runtime_release(box->vm->rt);
-  return err;
+  strand_post(&box->vm->strand, &box->work);
 }
 
 static message *message_new(const char *topic, const void *data, size_t len) {
@@ -129,7 +125,7 @@ int inbox_post(runtime *rt, const char *topic, const void *data, size_t len) {
     }
     entry->message = m;
     atomic_fetch_add(&m->refs, 1);
-    err = inbox_put(rt->vms[i]->inbox, entry);
+    inbox_put(rt->vms[i]->inbox, entry);
   }
   if (m != NULL) message_unref(m);
   runtime_release(rt);

@@ -102,10 +102,7 @@ static void runtime_ask_control(runtime *rt) {
   if (atomic_exchange(&rt->close_posted, 1) != 0) return; /* on its way, it will see the change */
   rt->close_listeners.run = runtime_on_close_listeners;
   runtime_hold(rt);
-  if (strand_post(&rt->control, &rt->close_listeners) == 0) return;
-  atomic_store(&rt->close_posted, 0);
-  log_write(runtime_log(rt), PORTICO_LOG_ERROR, 0, "out of memory to stop: try again");
-  runtime_release(rt);
+  strand_post(&rt->control, &rt->close_listeners);
 }
 
 /* The time of a drain is over, or it was changed. */
@@ -183,7 +180,7 @@ void runtime_close(runtime *rt) {
   for (unsigned i = 0; rt->vms != NULL && i < rt->options.vms; i++) {
     if (rt->vms[i] != NULL) vm_close(rt->vms[i]);
   }
-  CHECK(rt->servers == NULL);
+  server_free_lost(rt);
   free(rt->vms);
   strand_fini(&rt->resolving);
   strand_fini(&rt->control);

@@ -44,7 +44,7 @@ struct runtime {
   _Atomic size_t    live, listeners;
   _Atomic size_t    connected; /* VMs that have connections */
   os_mutex          lock;    /* never across Lua or a callback; taken after no other lock of this layer */
-  server           *servers; /* under lock */
+  server           *servers, *servers_made; /* under lock: that listen; that are not freed yet */
   bool              started; /* under lock: servers accept as soon as they are there */
   completion        close_listeners, grace; /* of the drain, on control; the flags below guard their one post */
   _Atomic int       close_posted;

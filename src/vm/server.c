@@ -28,7 +28,8 @@ struct server {
   vm      *owner;                  /* NULL = shared */
   char     url[ADDRESS_URL_BYTES]; /* with the real port */
   /* under rt->lock */
-  server  *next;
+  server  *next; /* among those that listen */
+  server  *next_made, *prev_made; /* among all */
   unsigned members;
   unsigned refs; /* in the list of the runtime, and one for each member's Lua object, accept or message on its way */
   bool     starting, closing; /* start, close was posted */
@@ -59,11 +60,18 @@ static unsigned server_vm_number(const server *s) {
   return s->owner != NULL ? s->owner->index : 0;
 }
 
-static void server_unref_and_unlock(server *s) {
+static void server_free_and_unlock(server *s) {
   runtime *rt = s->rt;
-  bool     last = --s->refs == 0;
+  if (s->next_made != NULL) s->next_made->prev_made = s->prev_made;
+  if (s->prev_made != NULL) s->prev_made->next_made = s->next_made;
+  else rt->servers_made = s->next_made;
   os_mutex_unlock(&rt->lock);
-  if (last) free(s);
+  free(s);
+}
+
+static void server_unref_and_unlock(server *s) {
+  if (--s->refs == 0) server_free_and_unlock(s);
+  else os_mutex_unlock(&s->rt->lock);
 }
 
 void server_unref(server *s) {
@@ -164,11 +172,7 @@ static void server_ask_and_unlock(server *s, bool *flag, completion *c, void (*r
   os_mutex_unlock(&rt->lock);
   if (!first) return;
   c->run = run;
-  if (strand_post(server_strand(s), c) == 0) return;
-  log_write(runtime_log(rt), PORTICO_LOG_ERROR, server_vm_number(s), "%s: out of memory to start or close it", s->url);
-  os_mutex_lock(&rt->lock);
-  *flag = false;
-  server_unref_and_unlock(s);
+  strand_post(server_strand(s), c);
 }
 
 static void server_ask_close(server *s) {
@@ -183,6 +187,14 @@ void server_start_all(runtime *rt) {
   for (server *s = rt->servers; s != NULL; s = s->next) {
     os_mutex_lock(&rt->lock);
     server_ask_and_unlock(s, &s->starting, &s->start, server_on_start);
+  }
+}
+
+void server_free_lost(runtime *rt) {
+  CHECK(rt->servers == NULL);
+  while (rt->servers_made != NULL) {
+    os_mutex_lock(&rt->lock);
+    server_free_and_unlock(rt->servers_made);
   }
 }
 
@@ -231,6 +243,11 @@ static server *server_new(runtime *rt, vm *owner, const char *url) {
   s->rt = rt;
   s->owner = owner;
   memcpy((char *)s->member + members, url, len);
+  os_mutex_lock(&rt->lock);
+  s->next_made = rt->servers_made;
+  if (s->next_made != NULL) s->next_made->prev_made = s;
+  rt->servers_made = s;
+  os_mutex_unlock(&rt->lock);
   return s;
 }
 
@@ -270,10 +287,15 @@ static int server_open(vm *v, const char *url, const address *a, const os_addr *
     port_block_leave();
   }
   server *s = server_new(v->rt, options->reuse_port ? v : NULL, url);
-  int     err = s == NULL ? PORTICO_ENOMEM : server_bind(s, to, found, options);
-  if (err == 0) *out_server = s;
-  else free(s);
-  return err;
+  if (s == NULL) return PORTICO_ENOMEM;
+  int err = server_bind(s, to, found, options);
+  if (err < 0) {
+    os_mutex_lock(&v->rt->lock);
+    server_free_and_unlock(s);
+    return err;
+  }
+  *out_server = s;
+  return 0;
 }
 
 /* The VM is a member from now on: the server holds the handlers. Gives the lock back. */

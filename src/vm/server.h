@@ -25,4 +25,8 @@ void server_start_all(runtime *rt);
 /* Closes every server. On the control strand. */
 void server_close_all(runtime *rt);
 
+/* When all VMs are gone: frees servers whose last reference nobody gave back. There are such only if Lua had no memory
+ * left to call an object's __gc. */
+void server_free_lost(runtime *rt);
+
 #endif

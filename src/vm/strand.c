@@ -17,8 +17,9 @@ void strand_fini(strand *s) {
   CHECK(atomic_load(&s->mail) == NULL && s->order == NULL);
 }
 
-int strand_post(strand *s, completion *c) {
-  return port_post(s->port, s, &c->op, 0);
+void strand_post(strand *s, completion *c) {
+  int err = port_post_op(s->port, s, &c->op);
+  CHECK(err == 0);
 }
 
 /* Enters an idle strand, or leaves c in the mailbox of a busy one. */
@@ -62,11 +63,11 @@ static void strand_work(strand *s, completion *c) {
     c = strand_next(s);
     if (c == NULL || !full) continue;
     /* Other packets get their turn: the strand stays busy and comes back through the queue. It does so only with work
-     * left, or a program that is over could end before `resume` arrives. Without memory for the detour we go on. */
+     * left, or a program that is over could end before `resume` arrives. */
     c->next = s->order;
     s->order = c;
-    if (port_post(s->port, s, &s->resume.op, 0) == 0) return;
-    c = strand_next(s);
+    strand_post(s, &s->resume);
+    return;
   }
 }
 

@@ -32,7 +32,8 @@ void strand_fini(strand *s);
  * Called by a worker with packets whose key is s. */
 void strand_deliver(strand *s, const port_packet *packets, unsigned count);
 
-/* Sends a completion to the strand, from any thread; it runs later, with err and bytes 0. errors: ENOMEM, ECLOSED */
-int strand_post(strand *s, completion *c);
+/* Sends a completion to the strand, from any thread; it runs later, with err and bytes 0, and is the strand's until
+ * then. This cannot fail, for the completion brings all the memory it takes; the port must not be closed. */
+void strand_post(strand *s, completion *c);
 
 #endif

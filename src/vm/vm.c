@@ -273,7 +273,5 @@ void vm_sweep(vm *v, bool abort) {
   if (atomic_exchange(&v->sweep_posted[abort], 1) != 0) return;
   v->sweep[abort].run = abort ? vm_on_abort_all : vm_on_close_all;
   runtime_hold(v->rt);
-  if (strand_post(&v->strand, &v->sweep[abort]) == 0) return;
-  atomic_store(&v->sweep_posted[abort], 0); /* out of memory: whoever asks again may succeed */
-  runtime_release(v->rt);
+  strand_post(&v->strand, &v->sweep[abort]);
 }

@@ -337,6 +337,49 @@ static void r14_a_failed_packet_carries_key_and_op(void **state) {
   expect_silence(p);
 }
 
+/* ---- posts that ride in their op ---- */
+
+static void a_posted_op_comes_in_order_with_its_key(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  port_op *ops = fixture_ops(f, 3);
+  assert_int_equal(port_post_op(p, KEY(1), &ops[0]), 0);
+  assert_int_equal(port_post(p, KEY(2), NULL, 7), 0);
+  assert_int_equal(port_post_op(p, KEY(3), &ops[1]), 0);
+  assert_int_equal(port_post_op(p, NULL, &ops[2]), 0);
+  assert_int_equal(fixture_stat_of(p, QUEUED), 4);
+  assert_int_equal(port_cancel(&ops[0]), PORTICO_ENOTFOUND);
+  expect_packet(p, KEY(1), &ops[0], 0, 0);
+  expect_packet(p, KEY(2), NULL, 7, 0);
+  expect_packet(p, KEY(3), &ops[1], 0, 0);
+  expect_packet(p, NULL, &ops[2], 0, 0);
+  expect_silence(p);
+}
+
+/* As soon as its packet is taken an op may be anything again. */
+static void a_posted_op_may_be_started_and_posted_again(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  port_op *op = fixture_op(f);
+  for (int i = 0; i < 3; i++) {
+    assert_int_equal(port_timer(p, op, KEY(4), 0), 0);
+    expect_packet(p, KEY(4), op, 0, 0);
+    assert_int_equal(port_post_op(p, KEY(5), op), 0);
+    expect_packet(p, KEY(5), op, 0, 0);
+    assert_int_equal(port_cancel(op), PORTICO_ENOTFOUND);
+  }
+}
+
+static void a_posted_op_needs_an_op_and_an_open_port(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  port_op *op = fixture_op(f);
+  assert_int_equal(port_post_op(p, KEY(1), NULL), PORTICO_EINVAL);
+  assert_int_equal(port_post_op(NULL, KEY(1), op), PORTICO_EINVAL);
+  port_close(p, NULL, NULL);
+  assert_int_equal(port_post_op(p, KEY(1), op), PORTICO_ECLOSED);
+}
+
 /* ---- R15 to R18: batches ---- */
 
 static void r15_a_batch_takes_what_is_there_and_does_not_wait_to_fill(void **state) {
@@ -457,6 +500,9 @@ int main(void) {
       CASE(r12_an_op_may_start_again_when_its_packet_was_taken),
       CASE(r13_the_array_of_buffers_is_copied),
       CASE(r14_a_failed_packet_carries_key_and_op),
+      CASE(a_posted_op_comes_in_order_with_its_key),
+      CASE(a_posted_op_may_be_started_and_posted_again),
+      CASE(a_posted_op_needs_an_op_and_an_open_port),
       CASE(r15_a_batch_takes_what_is_there_and_does_not_wait_to_fill),
       CASE(r15_a_run_has_one_key_and_keeps_the_order),
       CASE(r16_a_batch_holds_successes_and_failures),

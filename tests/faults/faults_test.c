@@ -1,0 +1,153 @@
+/* faults_test.c - whatever call fails, the host starts or says why, serves or drops the connection, and ends whole.
+ *   PORTICO_FAULT="CALL ERRNO N once|on SCENARIO"   only that one: the n-th call of a kind fails with that number, and
+ *                                                   with `on` all after it; a sanitizer shows where it was made
+ *   PORTICO_SEED=S                                  only that seed
+ *   PORTICO_FAULTS_ALL=1                            every single n, and many more seeds: takes minutes */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "faults/fault.h"
+#include "faults/scenario.h"
+#include "portico.h"
+
+enum { SEEDS = 300, SEEDS_ALL = 8000, RATE = 12, N_MAX = 100000, STEP = 5, STEP_ON = 7 };
+
+static unsigned long injected;
+
+static bool everything(void) {
+  return getenv("PORTICO_FAULTS_ALL") != NULL;
+}
+
+/* One run in which the n-th call fails. result: how many have failed; 0 = there are not so many, and all went well */
+static unsigned long run_with(const scenario *s, fault_call call, int err, unsigned long n, bool on) {
+  char what[200];
+  snprintf(what, sizeof what, "PORTICO_FAULT=\"%s %d %lu %s %s\"", fault_name(call), err, n, on ? "on" : "once",
+           s->name);
+  fault_plan(call, err, n, on);
+  bool          well = scenario_run(s, what);
+  unsigned long failed = fault_end();
+  injected += failed;
+  if (failed == 0 && !well) fail_msg("nothing was made to fail, and yet not all went well: %s", what);
+  return failed;
+}
+
+/* Every step-th n, until a whole run has too few calls for it. */
+static void run_for_every_n(const scenario *s, fault_call call, int err, bool on, unsigned long step) {
+  for (unsigned long n = 1; n < N_MAX && run_with(s, call, err, n, on) > 0; n += step) continue;
+}
+
+static const scenario scenarios[] = {
+    {"plain", "epoll", 1, 1, ""},
+    {"crowded", "epoll", 2, 2, ""},
+    {"apart", "epoll", 2, 2, "reuse_port = true"},
+    {"ringed", "uring", 1, 1, ""},
+};
+enum { PLAIN, CROWDED, APART, RINGED, SCENARIOS };
+
+static int run_one(const char *one) {
+  char          name[32], how[8], where[32];
+  int           err;
+  unsigned long n;
+  if (sscanf(one, "%31s %d %lu %7s %31s", name, &err, &n, how, where) != 5) {
+    fprintf(stderr, "PORTICO_FAULT=\"CALL ERRNO N once|on SCENARIO\", not '%s'\n", one);
+    return 2;
+  }
+  fault_show();
+  for (int call = 0; call < FAULT_COUNT; call++) {
+    for (int i = 0; i < SCENARIOS; i++) {
+      if (strcmp(name, fault_name(call)) != 0 || strcmp(where, scenarios[i].name) != 0) continue;
+      printf("%lu failed\n", run_with(&scenarios[i], call, err, n, strcmp(how, "on") == 0));
+    }
+  }
+  return 0;
+}
+
+static void report(void) {
+  print_message("%lu calls were made to fail\n", injected);
+  injected = 0;
+}
+
+static void fail_each_allocation(const scenario *s) {
+  run_for_every_n(s, FAULT_ALLOCATE, fault_error(FAULT_ALLOCATE, 0), false, everything() ? 1 : STEP);
+  run_for_every_n(s, FAULT_ALLOCATE, fault_error(FAULT_ALLOCATE, 0), true, STEP_ON); /* and all that follow */
+  report();
+}
+
+static void each_allocation_fails(void **state) {
+  (void)state;
+  fail_each_allocation(&scenarios[PLAIN]);
+}
+
+static void each_allocation_fails_with_two_vms(void **state) {
+  (void)state;
+  fail_each_allocation(&scenarios[CROWDED]);
+}
+
+static void each_allocation_fails_with_a_listener_for_each_vm(void **state) {
+  (void)state;
+  fail_each_allocation(&scenarios[APART]);
+}
+
+static void each_allocation_fails_on_io_uring(void **state) {
+  (void)state;
+  portico_config config = PORTICO_CONFIG_DEFAULT;
+  config.backend = scenarios[RINGED].backend;
+  portico_host *h;
+  portico_info  info = {.backend = "none"};
+  if (portico_open(&config, &h) == 0) {
+    portico_get_info(h, &info);
+    portico_close(h);
+  }
+  if (strcmp(info.backend, scenarios[RINGED].backend) == 0) {
+    fail_each_allocation(&scenarios[RINGED]);
+    return;
+  }
+  print_message("skipped: no io_uring here\n");
+  skip();
+}
+
+static void each_system_call_fails_with_each_error(void **state) {
+  (void)state;
+  for (int call = FAULT_ALLOCATE + 1; call < FAULT_COUNT; call++) {
+    for (unsigned i = 0; fault_error(call, i) != 0; i++) {
+      run_for_every_n(&scenarios[PLAIN], call, fault_error(call, i), false, 1);
+    }
+  }
+  report();
+}
+
+static void system_calls_fail_at_random(void **state) {
+  (void)state;
+  const char *one = getenv("PORTICO_SEED");
+  uint64_t    from = one != NULL ? strtoull(one, NULL, 10) : 1;
+  uint64_t    end = from + (one != NULL ? 1 : everything() ? SEEDS_ALL : SEEDS);
+  for (uint64_t seed = from; seed < end; seed++) {
+    char what[64];
+    snprintf(what, sizeof what, "PORTICO_SEED=%llu", (unsigned long long)seed);
+    fault_plan_random(seed, RATE);
+    scenario_run(&scenarios[seed % RINGED], what);
+    injected += fault_end();
+  }
+  report();
+}
+
+int main(void) {
+  const char *one = getenv("PORTICO_FAULT");
+  if (one != NULL) return run_one(one);
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(each_allocation_fails),
+      cmocka_unit_test(each_allocation_fails_with_two_vms),
+      cmocka_unit_test(each_allocation_fails_with_a_listener_for_each_vm),
+      cmocka_unit_test(each_allocation_fails_on_io_uring),
+      cmocka_unit_test(each_system_call_fails_with_each_error),
+      cmocka_unit_test(system_calls_fail_at_random),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
