@@ -2,15 +2,17 @@
 # Installs what is missing, builds, and runs every test; ends with ctest's summary.
 #   sh tests/run.sh                  release build for Linux
 #   sh tests/run.sh --preset NAME    another preset of CMakePresets.json: debug, asan, tsan
+#   sh tests/run.sh --coverage       an instrumented build; prints afterwards what of src was reached, per layer
 #   sh tests/run.sh --windows        cross-builds, and runs the tests as Windows programs under Wine
 set -eu
 cd "$(dirname "$0")/.."
 
-usage() { echo "usage: sh tests/run.sh [--windows | --preset NAME]" >&2; exit 2; }
+usage() { echo "usage: sh tests/run.sh [--windows | --coverage | --preset NAME]" >&2; exit 2; }
 preset=default
 while [ $# -gt 0 ]; do
   case $1 in
     --windows) preset=windows ;;
+    --coverage) preset=coverage ;;
     --preset) [ $# -gt 1 ] || usage; preset=$2; shift ;;
     *) usage ;;
   esac
@@ -29,4 +31,9 @@ case $preset in
   tsan)   # the thread sanitizer cannot live with much randomness in the memory map
     if setarch -R true 2>/dev/null; then exec setarch -R ctest --preset tsan; fi ;;
 esac
+if [ "$preset" = coverage ]; then
+  find build-coverage -name '*.gcda' -delete # of an earlier run
+  ctest --preset coverage
+  exec sh tests/coverage.sh
+fi
 exec ctest --preset "$preset"

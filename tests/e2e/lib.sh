@@ -34,10 +34,36 @@ if [ "$PORTICO" != "$PORTICO_PROGRAM" ] && [ "$PORTICO_OS" = linux ]; then
   refused=$("$PORTICO" run "$T/nothing.lua" 2>&1 | grep 'is refused here') && { rm -rf "$T"; skip "$refused"; }
 fi
 
+# end_pids PID...: ends processes in order, so that each checks its own end and leaves its figures (sanitizers,
+# coverage); the hard way after 5 s. A second SIGTERM stops the program at once; Wine's loader would not pass them on.
+end_pids() {
+  if [ "$PORTICO_OS" = linux ]; then
+    for one in "$@"; do
+      tries=0
+      kill -TERM "$one" 2>/dev/null
+      while [ $tries -lt 100 ] && kill -0 "$one" 2>/dev/null; do
+        [ $tries -ne 1 ] || kill -TERM "$one" 2>/dev/null # not right behind the first: the two would be one
+        sleep 0.05
+        tries=$((tries + 1))
+      done
+    done
+  fi
+  for one in "$@"; do
+    kill -KILL "$one" 2>/dev/null
+    wait "$one" 2>/dev/null
+  done
+  true
+}
+
 finish() {
   code=$?
   trap - EXIT
-  for pid in $started; do kill -KILL "$pid" 2>/dev/null; done
+  # shellcheck disable=SC2086
+  end_pids $started
+  if grep -q -e 'Sanitizer' -e 'broken invariant' "$T"/*.err 2>/dev/null; then
+    echo "FAIL  a program found a mistake of its own"
+    failed=1
+  fi
   [ $code -ne 0 ] || code=$failed
   if [ $code -ne 0 ] && [ $code -ne 77 ]; then
     for file in "$T"/*.err; do
@@ -129,12 +155,10 @@ ended() {
   no_cr "$T/$1.err"
 }
 
-# stop NAME: ends a background process the hard way.
+# stop NAME: ends a background process, in order where the system can ask for that.
 stop() {
   eval "pid=\$pid_$1"
-  kill -KILL "$pid" 2>/dev/null
-  wait "$pid" 2>/dev/null
-  true
+  end_pids "$pid"
 }
 
 # Bytes that differ everywhere, the same on every run: random_file PATH MIB
