@@ -1,4 +1,5 @@
-/* files_test.c - contract suite: files (R68), and what holds for every handle, on files (R34 to R37, R44 to R49). */
+/* files_test.c - contract suite: files (R68), and what holds for every handle, on files (R34 to R37, R44 to R48,
+ * R70). */
 #include <stdlib.h>
 
 #include "loopback.h"
@@ -190,37 +191,52 @@ static void r68_a_full_disk_says_so(void **state) {
   expect_failure(p, op, port_write(h, op, "x", 1, 0), PORTICO_ENOSPC);
 }
 
-/* On a worker: starts reads one behind the other. */
-typedef struct start_args {
+/* On a worker: starts writes, and a sync behind each. */
+typedef struct starter {
   port_handle *h;
   port_op     *ops;
   unsigned     count, started; /* the latter to be read when the worker has returned */
   char        *data;
-  size_t       len;
-} start_args;
+  size_t       len; /* of each write */
+} starter;
 
-static void start_reads(worker *w, void *arg) {
-  start_args *s = arg;
+static void starter_write(worker *w, void *arg) {
+  starter *s = arg;
   (void)w;
   for (unsigned i = 0; i < s->count; i++) {
-    if (port_read(s->h, &s->ops[i], s->data + i * s->len, s->len, i * s->len) == 0) s->started++;
+    size_t at = i / 2 * s->len;
+    int    err = i % 2 == 0 ? port_write(s->h, &s->ops[i], s->data + at, s->len, at) : port_sync(s->h, &s->ops[i]);
+    if (err == 0) s->started++;
   }
 }
 
+static void count_good(worker *w, const port_packet *packet, void *arg) {
+  (void)w;
+  if (packet->err == 0) atomic_fetch_add((atomic_uint *)arg, 1);
+}
+
 static void r68_a_starter_that_exits_leaves_its_ops_behind(void **state) {
+  enum { OPS = 16 };
   fixture     *f = *state;
   port        *p = fixture_port(f, 1);
-  port_handle *h = fixture_file(f, make_file(f, "large", LARGE_BYTES), OS_FILE_READ, p, KEY(1));
-  port_op     *ops = fixture_ops(f, 8);
-  char        *got = fixture_memory(f, LARGE_BYTES);
-  start_args   s = {.h = h, .ops = ops, .count = 8, .data = got, .len = LARGE_BYTES / 8};
-  worker      *w = worker_start(f);
-  worker_run(w, start_reads, &s);
-  assert_true(worker_returned(w));
-  worker_exit(w);
-  assert_int_equal(s.started, 8);
-  assert_int_equal(take_each_once(f, p, ops, 8, LARGE_BYTES / 8), 0);
-  assert_true(pattern_holds(got, LARGE_BYTES, 0));
+  port_handle *h = fixture_file(f, fixture_path(f, "left"), RW_NEW, p, KEY(1));
+  port_op     *ops = fixture_ops(f, OPS);
+  char        *out = fixture_memory(f, LARGE_BYTES);
+  atomic_uint *good = fixture_memory(f, sizeof *good);
+  worker      *server[1];
+  workers_serve(f, server, 1, p, count_good, good); /* waits, so that the starter hands its ops to the kernel itself */
+  for (unsigned round = 1; round <= 8; round++) {
+    starter s = {.h = h, .ops = ops, .count = OPS, .data = out, .len = LARGE_BYTES / (OPS / 2)};
+    worker *w = worker_start(f);
+    assert_true(fixture_settles(p, WAITING, 1));
+    worker_run(w, starter_write, &s);
+    assert_true(worker_returned(w));
+    worker_exit(w);
+    assert_int_equal(s.started, OPS);
+    assert_true(fixture_counts(good, round * OPS));
+  }
+  assert_true(workers_stop(server, 1, p));
+  expect_silence(p);
 }
 
 /* Writes its bytes, wipes them, reads them back, and so on. */
@@ -431,6 +447,18 @@ static void r48_cancelling_what_is_over_finds_nothing(void **state) {
   expect_silence(p);
 }
 
+static void r70_very_many_reads_and_then_none(void **state) {
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  unsigned     count = fixture_rounds(20000);
+  port_handle *h = fixture_file(f, make_file(f, "small", SMALL_BYTES), OS_FILE_READ, p, KEY(1));
+  port_op     *ops = fixture_ops(f, count);
+  char        *got = fixture_memory(f, count);
+  for (unsigned i = 0; i < count; i++) assert_int_equal(port_read(h, &ops[i], got + i, 1, i % SMALL_BYTES), 0);
+  int asked = port_cancel_all(h);
+  assert_true((int)take_each_once(f, p, ops, count, 1) <= asked);
+}
+
 /* ---- R44, R45: closing ---- */
 
 static void r45_closing_a_file_ends_each_op_once(void **state) {
@@ -528,6 +556,7 @@ int main(void) {
       CASE(r46_a_cancel_of_a_lone_op_races_with_its_end),
       CASE(r47_cancel_all_ends_the_ops_of_one_file),
       CASE(r48_cancelling_what_is_over_finds_nothing),
+      CASE(r70_very_many_reads_and_then_none),
       CASE(r45_closing_a_file_ends_each_op_once),
       CASE(r45_a_file_closed_behind_its_last_op_has_all_that_was_written),
       CASE(r45_an_unattached_file_just_closes),
