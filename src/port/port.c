@@ -116,7 +116,6 @@ int port_handle_open(os_socket s, port_kind kind, port_handle **out_handle) {
 
 int port_attach(port *p, port_handle *h, void *key) {
   if (p == NULL || h == NULL || h->port != NULL) return PORTICO_EINVAL;
-  if (h->kind == PORT_FILE && p->backend->file == NULL) return PORTICO_ENOTSUP; /* this backend has no files */
   port_ref(p);
   h->port = p;
   h->key = key;
