@@ -231,9 +231,10 @@ int port_shutdown_send(port_handle *h);
  * file, and one that begins there or behind it is a success with 0 bytes. A write writes all or reports an error, after
  * which the packet's bytes count what was written.
  *
- * The kernel of Windows and io_uring do the work themselves. Elsewhere the kernel only offers calls that wait for the
- * disk, so a few threads of the port make them: what waits in line for one ends at once when cancelled, what has begun
- * after its next megabyte. port_close then waits for those, and drops the packets of all with the others.
+ * Windows and io_uring do the work themselves. Elsewhere the kernel only offers calls that wait for the disk, so a few
+ * threads of the port make them: what waits in line for one ends at once when cancelled, what has begun after its next
+ * megabyte. port_close ends all ops on files, waits until none has its buffer any more, and drops their packets with
+ * the others; on Windows those of a handle that is still open end with that handle.
  * shape    1 <= len <= UINT32_MAX, offset + len <= INT64_MAX
  * errors   by the call: EINVAL, ECLOSED, ENOBUFS; by packet or call: EACCES (not opened for that), ENOSPC, ELIMIT (too
  *          big a file), EIO, ECANCELED */
