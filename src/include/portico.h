@@ -56,7 +56,11 @@ extern "C" {
   X(ESCRIPT, -28, "error in the script")                                                                             \
   X(ELIMIT, -29, "limit exceeded")                                                                                   \
   X(ENOFILE, -30, "no such file")                                                                                    \
-  X(EUNKNOWN, -31, "unexpected error of the operating system")
+  X(EUNKNOWN, -31, "unexpected error of the operating system")                                                         \
+  X(EEXIST, -32, "there is such a file already")                                                                       \
+  X(EISDIR, -33, "this is a folder, not a file")                                                                       \
+  X(ENOSPC, -34, "no space left on the device")                                                                        \
+  X(EROFS, -35, "the file system is read-only")
 
 enum {
 #define PORTICO_ERROR_ENUM(name, value, text) PORTICO_##name = value,

@@ -44,10 +44,16 @@ int os_error(int raw) {
   case ESHUTDOWN: return PORTICO_ESHUTDOWN;
   case EPIPE: return PORTICO_EPIPE;
   case EMSGSIZE: return PORTICO_EMSGSIZE;
-  case EOPNOTSUPP: case ENOSYS: case ENOPROTOOPT: case EPROTONOSUPPORT: return PORTICO_ENOTSUP;
+  case EOPNOTSUPP: case ENOSYS: case ENOPROTOOPT: case EPROTONOSUPPORT: case ESPIPE:
+    return PORTICO_ENOTSUP;
   case EIO: return PORTICO_EIO;
-  case EBUSY: return PORTICO_EBUSY;
+  case EBUSY: case ETXTBSY: return PORTICO_EBUSY;
   case ENOENT: case ENOTDIR: return PORTICO_ENOFILE;
+  case EEXIST: return PORTICO_EEXIST;
+  case EISDIR: return PORTICO_EISDIR;
+  case ENOSPC: case EDQUOT: return PORTICO_ENOSPC;
+  case EROFS: return PORTICO_EROFS;
+  case EFBIG: return PORTICO_ELIMIT;
   default: return PORTICO_EUNKNOWN;
   }
 }

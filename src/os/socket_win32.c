@@ -11,6 +11,9 @@
 #ifndef ERROR_HANDLES_CLOSED
 #define ERROR_HANDLES_CLOSED 676 /* missing from mingw's headers */
 #endif
+#ifndef ERROR_DISK_QUOTA_EXCEEDED
+#define ERROR_DISK_QUOTA_EXCEEDED 1295
+#endif
 
 /* Winsock's codes, and those that completion packets carry: the same causes under older names. */
 int os_error(int raw) {
@@ -45,8 +48,13 @@ int os_error(int raw) {
   case WSAEOPNOTSUPP: case WSAENOPROTOOPT: case WSAEPROTONOSUPPORT: case WSAESOCKTNOSUPPORT: case ERROR_NOT_SUPPORTED:
   case ERROR_INVALID_FUNCTION: return PORTICO_ENOTSUP;
   case ERROR_IO_DEVICE: case ERROR_UNEXP_NET_ERR: return PORTICO_EIO;
-  case ERROR_BUSY: return PORTICO_EBUSY;
-  case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: return PORTICO_ENOFILE;
+  case ERROR_BUSY: case ERROR_SHARING_VIOLATION: case ERROR_LOCK_VIOLATION: return PORTICO_EBUSY;
+  case ERROR_FILE_NOT_FOUND: case ERROR_PATH_NOT_FOUND: case ERROR_INVALID_NAME:
+  case ERROR_BAD_PATHNAME: case ERROR_DIRECTORY: return PORTICO_ENOFILE;
+  case ERROR_FILE_EXISTS: case ERROR_ALREADY_EXISTS: return PORTICO_EEXIST;
+  case ERROR_DISK_FULL: case ERROR_HANDLE_DISK_FULL: case ERROR_DISK_QUOTA_EXCEEDED: return PORTICO_ENOSPC;
+  case ERROR_WRITE_PROTECT: return PORTICO_EROFS;
+  case ERROR_FILE_TOO_LARGE: return PORTICO_ELIMIT;
   default: return PORTICO_EUNKNOWN;
   }
 }

@@ -101,7 +101,7 @@ static size_t port_handle_bytes(void) {
 }
 
 static int port_handle_make(os_socket s, port_kind kind, size_t bytes, port_handle **out_handle) {
-  if (s == OS_SOCKET_NONE || kind > PORT_DATAGRAM || out_handle == NULL) return PORTICO_EINVAL;
+  if (s == OS_SOCKET_NONE || kind > PORT_FILE || out_handle == NULL) return PORTICO_EINVAL;
   port_handle *h = calloc(1, bytes);
   if (h == NULL) return PORTICO_ENOMEM;
   h->socket = s;
@@ -147,8 +147,12 @@ static void port_handle_end(port_handle *h, bool abort) {
     h->port->backend->handle_close(h, abort);
     return;
   }
-  if (abort) os_socket_set_reset_on_close(h->socket);
-  os_socket_close(h->socket);
+  if (h->kind == PORT_FILE) {
+    os_file_close(h->socket);
+  } else {
+    if (abort) os_socket_set_reset_on_close(h->socket);
+    os_socket_close(h->socket);
+  }
   free(h);
 }
 
@@ -241,6 +245,25 @@ int port_send_to(port_handle *h, port_op *op, const port_buf *bufs, unsigned cou
 int port_shutdown_send(port_handle *h) {
   if (h->port == NULL || h->kind != PORT_STREAM) return PORTICO_EINVAL;
   return h->port->backend->shutdown_send(h);
+}
+
+static int port_file(port_handle *h, port_op *op, port_file_what what, void *data, size_t len, uint64_t offset) {
+  if (data == NULL || len < 1 || len > UINT32_MAX || offset > INT64_MAX - len) return PORTICO_EINVAL;
+  if (!port_startable(h, op, PORT_FILE)) return PORTICO_EINVAL;
+  return h->port->backend->file(h, op, what, data, (uint32_t)len, offset);
+}
+
+int port_read(port_handle *h, port_op *op, void *data, size_t len, uint64_t offset) {
+  return port_file(h, op, PORT_FILE_READ, data, len, offset);
+}
+
+int port_write(port_handle *h, port_op *op, const void *data, size_t len, uint64_t offset) {
+  return port_file(h, op, PORT_FILE_WRITE, (void *)data, len, offset);
+}
+
+int port_sync(port_handle *h, port_op *op) {
+  if (!port_startable(h, op, PORT_FILE)) return PORTICO_EINVAL;
+  return h->port->backend->file(h, op, PORT_FILE_SYNC, NULL, 0, 0);
 }
 
 int port_cancel(port_op *op) {

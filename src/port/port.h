@@ -1,7 +1,7 @@
 /* port.h - the completion port: one contract, one backend per kind of system.   Layer: port (may include base, os).
  *
- * Workers wait on a port; operations (ops) on handles end as completion packets in its queue. What holds on every
- * backend (a backend that cannot keep a rule says so in port_caps):
+ * Workers wait on a port; operations (ops) on handles, which are sockets or files, end as completion packets in its
+ * queue. What holds on every backend (a backend that cannot keep a rule says so in port_caps):
  *
  *  - Packets leave in the order they were queued. Waiting workers are released newest first (LIFO).
  *  - At most `concurrency` workers run. A worker that blocks stops counting: it says so with port_block_enter, or the
@@ -15,8 +15,8 @@
  *    use either way.
  *  - From a successful start until its packet is taken, an op, its buffers and its address belong to the port. The
  *    array of port_buf itself is copied.
- *  - One op per direction is in the kernel at a time; others wait in the order of their start. Several senders on one
- *    handle must take turns by themselves.
+ *  - On a socket one op per direction is in the kernel at a time; others wait in the order of their start. Several
+ *    senders on one handle must take turns by themselves. On a file any number is, and each names its place.
  *  - Cancelling or closing ends each pending op once, with ECANCELED, or with what had already happened to it.
  *
  * All functions may be called from any thread unless they say otherwise. */
@@ -27,7 +27,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "os/socket.h"
+#include "os/file.h"
 
 typedef struct port        port;
 typedef struct port_handle port_handle;
@@ -141,15 +141,15 @@ void port_block_leave(void);
 
 /* ---- handles ---- */
 
-typedef enum port_kind { PORT_LISTENER, PORT_STREAM, PORT_DATAGRAM } port_kind;
+typedef enum port_kind { PORT_LISTENER, PORT_STREAM, PORT_DATAGRAM, PORT_FILE } port_kind;
 
-/* Wraps a socket (non-blocking, overlapped, as os/socket.h makes them); it belongs to the handle from success on. A
- * PORT_STREAM may be connected already or not.
+/* Wraps a socket (non-blocking, overlapped, as os/socket.h makes them), or for PORT_FILE an os_file, which is of the
+ * same type; it belongs to the handle from success on. A PORT_STREAM may be connected already or not.
  * errors   EINVAL, ENOMEM */
 int port_handle_open(os_socket s, port_kind kind, port_handle **out_handle);
 
-/* port_handle_open and port_attach in one, in no more memory than a handle of this port needs. On failure the socket is
- * still the caller's. errors: as those */
+/* port_handle_open and port_attach in one, in no more memory than a handle of this port needs. On failure the socket or
+ * file is still the caller's. errors: as those */
 int port_adopt(port *p, os_socket s, port_kind kind, void *key, port_handle **out_handle);
 
 /* Ties a handle to a port for life; key comes back in each of its packets.
@@ -159,17 +159,18 @@ int port_attach(port *p, port_handle *h, void *key);
 /* Changes the key; allowed only while the handle has no pending op and no queued packet. */
 void port_handle_set_key(port_handle *h, void *key);
 
-/* Closes: pending ops end with ECANCELED (their packets may come after the return), the socket goes. The handle must
- * not be used after the call. */
+/* Closes: pending ops end with ECANCELED (their packets may come after the return), the socket goes. A file goes when
+ * the last of its ops has ended. The handle must not be used after the call. */
 void port_handle_close(port_handle *h);
 
-/* As port_handle_close, but the peer of a stream sees a reset and unsent bytes are dropped. */
+/* As port_handle_close, but the peer of a stream sees a reset and unsent bytes are dropped. To a file the same. */
 void port_handle_abort(port_handle *h);
 
-/* The socket, for os_socket_ calls that only ask or set options. It stays the handle's. */
+/* The socket or file, for os_ calls that only ask or set options. It stays the handle's. */
 os_socket port_handle_socket(const port_handle *h);
 
-/* ---- operations on handles ---- */
+/* ---- operations on handles: EINVAL by the call on a handle of the wrong kind (port_take, port_try_send and
+ * port_send_soon, of which there are many, may say ENOTCONN) ---- */
 
 /* Waits for one connection; port_accepted then hands out its socket.
  * errors   by the call: EINVAL, ECLOSED, ENOBUFS; by packet: EMFILE, ENOBUFS, ENOMEM (the listener lives: try again
@@ -229,6 +230,25 @@ int port_send_to(port_handle *h, port_op *op, const port_buf *bufs, unsigned cou
 /* Half-closes the sending side of a stream: the peer reads the end after all sent bytes. Later sends fail with
  * ESHUTDOWN; pending receives are not touched. Only while no port_send is pending. */
 int port_shutdown_send(port_handle *h);
+
+/* Reads len bytes of a file from an offset on; writes them. Explicit offsets, any number in flight, no order promised:
+ * not even a read behind a write sees it before the write's packet has come. A read ends short only at the end of the
+ * file, and one that begins there or behind it is a success with 0 bytes. A write writes all or reports an error, after
+ * which the packet's bytes count what was written.
+ *
+ * Windows and io_uring do the work themselves. Elsewhere the kernel only offers calls that wait for the disk, so a few
+ * threads of the port make them: what waits in line for one ends at once when cancelled, what has begun after its next
+ * megabyte. port_close ends all ops on files, waits until none has its buffer any more, and drops their packets with
+ * the others; on Windows those of a handle that is still open end with that handle.
+ * shape    1 <= len <= UINT32_MAX, offset + len <= INT64_MAX
+ * errors   by the call: EINVAL, ECLOSED, ENOBUFS; by packet or call: EACCES (not opened for that), ENOSPC, ELIMIT (too
+ *          big a file), EIO, ECANCELED */
+int port_read(port_handle *h, port_op *op, void *data, size_t len, uint64_t offset);
+int port_write(port_handle *h, port_op *op, const void *data, size_t len, uint64_t offset);
+
+/* One packet when all that was written to the file, by ops whose packets had come, is on the disk.
+ * errors   as of port_write */
+int port_sync(port_handle *h, port_op *op);
 
 /* Asks a pending op to end early. Exactly one packet comes in any case: ECANCELED, or what had happened already. Data
  * that a cancelled receive did not deliver stays readable.

@@ -17,7 +17,7 @@ struct port {
 struct port_handle {
   port     *port; /* NULL until attached; holds a reference */
   void     *key;
-  os_socket socket;
+  os_socket socket; /* or file */
   port_kind kind;
 };
 
@@ -25,8 +25,11 @@ typedef struct port_op_head {
   const port_backend *backend; /* who started it; NULL = never started */
 } port_op_head;
 
+typedef enum port_file_what { PORT_FILE_READ, PORT_FILE_WRITE, PORT_FILE_SYNC } port_file_what;
+
 /* One per backend, constant. The functions have the meaning of their namesakes in port.h; port.c guarantees non-NULL
- * arguments, 1 <= count <= PORT_BUFS_MAX, the right kind of handle, and that handles are attached. */
+ * arguments, 1 <= count <= PORT_BUFS_MAX, and that handles are attached and of the right kind (but for take, try_send
+ * and send_soon, of which there are too many to look). */
 struct port_backend {
   const char *name;
   unsigned (*caps)(const port *p);
@@ -57,6 +60,8 @@ struct port_backend {
   int (*recv_from)(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, os_addr *out_from);
   int (*send_to)(port_handle *h, port_op *op, const port_buf *bufs, unsigned count, const os_addr *to);
   int (*shutdown_send)(port_handle *h);
+  /* port_read, port_write and port_sync; len >= 1 and what port.h says of offset, both 0 for a sync. */
+  int (*file)(port_handle *h, port_op *op, port_file_what what, void *data, uint32_t len, uint64_t offset);
   int (*cancel)(port_op *op);
   int (*cancel_all)(port_handle *h);
 };

@@ -352,6 +352,7 @@ const port_backend port_iocp = {
     .recv_from = iocp_recv_from,
     .send_to = iocp_send_to,
     .shutdown_send = iocp_shutdown_send,
+    .file = iocp_file,
     .cancel = iocp_cancel,
     .cancel_all = iocp_cancel_all,
 };

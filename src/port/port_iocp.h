@@ -1,7 +1,8 @@
-/* port_iocp.h - the insides of the Windows backend, shared by its three files.   Layer: port (private to port_iocp*.c).
+/* port_iocp.h - the insides of the Windows backend, shared by its four files.   Layer: port (private to port_iocp*.c).
  *
  *   port_iocp.c               the port: wait, post, close, numbers
  *   port_iocp_ops_win32.c     handles and the operations on them
+ *   port_iocp_files_win32.c   operations on files
  *   port_iocp_timer_win32.c   timers: a heap, and one thread that posts what is due
  *
  * The queue, the order, the release of workers and the concurrency value are the kernel's own. */
@@ -38,8 +39,19 @@ typedef enum iocp_kind {
   IOCP_RECV, /* and recv_ready */
   IOCP_SEND, /* and send_to */
   IOCP_RECV_FROM,
+  IOCP_READ, /* of a file */
+  IOCP_WRITE,
+  IOCP_SYNC,
   IOCP_TIMER,
 } iocp_kind;
+
+/* A sync, which the kernel offers as a call that waits only: a thread of the system's pool makes it. */
+typedef enum iocp_sync_state {
+  SYNC_WAITING, /* -> RUNNING, or ASKED when it is cancelled */
+  SYNC_RUNNING, /* -> OVER, or ASKED */
+  SYNC_ASKED,   /* -> OVER; with ECANCELED if it had not begun */
+  SYNC_OVER,    /* its packet is on its way */
+} iocp_sync_state;
 
 /* Another thread may take the packet, and free the op, before the call that started it has returned: whatever the
  * kernel needs is written before that call, and nothing is touched after it unless it failed. */
@@ -50,7 +62,7 @@ struct iocp_op {
   int          err;           /* what we decided without the kernel; 0 = ask its status */
   iocp_op     *next, *prev;   /* the handle's list, under its lock */
   union {
-    os_socket  socket; /* where it was started; maybe closed since */
+    os_socket  socket; /* or file, where it was started; maybe closed since */
     iocp_port *port;   /* of a timer */
   };
   union {
@@ -68,6 +80,10 @@ struct iocp_op {
     os_addr to;
     void   *posted_key;
     struct {
+      iocp_handle *handle;
+      _Atomic int  state; /* of iocp_sync_state */
+    } sync;
+    struct {
       heap_node due; /* under the lock of the timers */
       void     *key;
     } timer;
@@ -81,7 +97,7 @@ struct iocp_handle {
   /* under lock */
   iocp_op *first, *last; /* started ops whose packets were not taken, in the order of their start */
   size_t   count;
-  bool     closing; /* base.socket is closed */
+  bool     closing; /* base.socket is closed; a file when refs is 0 */
   /* any thread */
   _Atomic bool alone; /* a stream known to have no peer; Windows would tell by itself, Wine tells other things */
 };
@@ -132,6 +148,12 @@ bool iocp_dequeue(iocp_port *p, port_packet *out_packets, unsigned max, uint32_t
 
 /* ---- port_iocp_ops_win32.c ---- */
 
+/* Readies an op for the kernel; NULL if the port is closed. */
+iocp_op *iocp_op_begin(iocp_handle *h, port_op *base, iocp_kind kind);
+
+/* Takes back what iocp_op_begin did, for an op that the kernel did not accept. Returns err. */
+int iocp_op_undo(iocp_handle *h, iocp_op *op, int err);
+
 /* Ends the op that a native packet of h names.
  * result   false: it was started anew, there is no packet yet */
 bool iocp_op_finish(iocp_port *p, iocp_handle *h, void *overlapped, uint32_t bytes, port_packet *out_packet);
@@ -152,6 +174,14 @@ int       iocp_send_to(port_handle *h, port_op *op, const port_buf *bufs, unsign
 int       iocp_shutdown_send(port_handle *h);
 int       iocp_cancel(port_op *op);
 int       iocp_cancel_all(port_handle *h);
+
+/* ---- port_iocp_files_win32.c ---- */
+
+/* The namesake in port_backend.h. */
+int iocp_file(port_handle *h, port_op *op, port_file_what what, void *data, uint32_t len, uint64_t offset);
+
+/* Asks a sync to end early. result: false if it is over, or was asked before */
+bool iocp_sync_cancel(iocp_op *op);
 
 /* ---- port_iocp_timer_win32.c ---- */
 

@@ -1,4 +1,4 @@
-/* port_iocp_ops_win32.c - handles of the Windows backend and the operations on them: Winsock's overlapped calls.
+/* port_iocp_ops_win32.c - handles of the Windows backend, and the operations on sockets: Winsock's overlapped calls.
  *
  * A started op stands in the list of its handle until its packet is taken; a closed handle lives until that list is
  * empty. That the call which starts an op may lose the race against its packet shapes all of this: see iocp_op. */
@@ -65,6 +65,7 @@ int iocp_attach(port *base, port_handle *base_handle) {
 static void handle_unref(iocp_handle *h) {
   if (atomic_fetch_sub(&h->refs, 1) != 1) return;
   port *p = h->base.port;
+  if (h->base.kind == PORT_FILE) os_file_close(h->base.socket); /* not sooner: a sync may be at it */
   os_mutex_fini(&h->lock);
   free(h);
   port_unref(p);
@@ -94,8 +95,7 @@ static void op_clear(iocp_op *op, iocp_handle *h) {
   op->socket = h->base.socket;
 }
 
-/* Readies an op for the kernel; NULL if the port is closed. */
-static iocp_op *op_begin(iocp_handle *h, port_op *base, iocp_kind kind) {
+iocp_op *iocp_op_begin(iocp_handle *h, port_op *base, iocp_kind kind) {
   iocp_port *p = handle_port(h);
   iocp_op   *op = (iocp_op *)base;
   if (atomic_load(&p->closed)) return NULL;
@@ -109,8 +109,7 @@ static iocp_op *op_begin(iocp_handle *h, port_op *base, iocp_kind kind) {
   return op;
 }
 
-/* Takes back what op_begin did, for an op that the kernel did not accept. Returns err. */
-static int op_undo(iocp_handle *h, iocp_op *op, int err) {
+int iocp_op_undo(iocp_handle *h, iocp_op *op, int err) {
   os_mutex_lock(&h->lock);
   handle_unlink_locked(h, op);
   os_mutex_unlock(&h->lock);
@@ -124,7 +123,7 @@ static int op_undo(iocp_handle *h, iocp_op *op, int err) {
 static int op_started(iocp_handle *h, iocp_op *op, int result) {
   if (result == 0) return 0; /* over at once; the packet comes all the same */
   int raw = WSAGetLastError();
-  return raw == WSA_IO_PENDING ? 0 : op_undo(h, op, os_error(raw));
+  return raw == WSA_IO_PENDING ? 0 : iocp_op_undo(h, op, os_error(raw));
 }
 
 /* The kernel looks for an operation of that OVERLAPPED on that socket and finds none if it is over, cancelled, or if
@@ -133,10 +132,14 @@ static bool op_cancel_native(iocp_op *op) {
   return CancelIoEx((HANDLE)op->socket, op_native(op));
 }
 
+static bool op_cancel(iocp_op *op) {
+  return atomic_load(&op->kind) == IOCP_SYNC ? iocp_sync_cancel(op) : op_cancel_native(op);
+}
+
 static int handle_cancel_locked(iocp_handle *h) {
   int count = 0;
   for (iocp_op *op = h->first; op != NULL; op = op->next) {
-    if (op_cancel_native(op)) count++;
+    if (op_cancel(op)) count++;
   }
   return count;
 }
@@ -157,8 +160,10 @@ void iocp_handle_close(port_handle *base, bool abort) {
   h->closing = true;
   atomic_fetch_add(&p->orphans, h->count);
   handle_cancel_locked(h); /* closing does it too; but under Wine only when all that was sent has left */
-  if (abort) os_socket_set_reset_on_close(h->base.socket);
-  os_socket_close(h->base.socket);
+  if (h->base.kind != PORT_FILE) {
+    if (abort) os_socket_set_reset_on_close(h->base.socket);
+    os_socket_close(h->base.socket);
+  }
   os_mutex_unlock(&h->lock);
   if (atomic_load(&p->closed)) handle_drain(p, h);
   handle_unref(h);
@@ -177,6 +182,7 @@ static int op_error_locked(iocp_handle *h, iocp_op *op) {
   LONG status = (LONG)op_native(op)->Internal;
   if (status == 0) return 0;
   DWORD raw = handle_port(h)->error_of(status);
+  if (raw == ERROR_HANDLE_EOF) return 0; /* nothing at that place of a file: no bytes, no failure */
   return h->closing && error_means_closed(raw) ? PORTICO_ECANCELED : os_error((int)raw);
 }
 
@@ -300,14 +306,14 @@ static bool accept_possible(os_socket s) {
 int iocp_accept(port_handle *base, port_op *base_op) {
   iocp_handle *h = handle_of(base);
   if (!accept_possible(h->base.socket)) return PORTICO_EINVAL; /* Wine starts it all the same */
-  iocp_op *op = op_begin(h, base_op, IOCP_ACCEPT);
+  iocp_op *op = iocp_op_begin(h, base_op, IOCP_ACCEPT);
   if (op == NULL) return PORTICO_ECLOSED;
   int err = accept_submit(h, op);
   if (err == 0) return 0;
-  if (err != PORTICO_EMFILE && err != PORTICO_ENOMEM && err != PORTICO_ENOBUFS) return op_undo(h, op, err);
+  if (err != PORTICO_EMFILE && err != PORTICO_ENOMEM && err != PORTICO_ENOBUFS) return iocp_op_undo(h, op, err);
   /* A passing lack is told by packet: there is one place then where a server decides to try again later. */
   op->err = err;
-  return iocp_queue(handle_port(h), (uintptr_t)h, op_native(op)) == 0 ? 0 : op_undo(h, op, PORTICO_ENOBUFS);
+  return iocp_queue(handle_port(h), (uintptr_t)h, op_native(op)) == 0 ? 0 : iocp_op_undo(h, op, PORTICO_ENOBUFS);
 }
 
 os_socket iocp_accepted(port_op *base, os_addr *out_peer) {
@@ -343,7 +349,7 @@ int iocp_connect(port_handle *base, port_op *base_op, const os_addr *to) {
   LPFN_CONNECTEX connect_ex = connect_function(h->base.socket);
   int            err = connect_ex == NULL ? PORTICO_ENOTSUP : connect_bind_any(h->base.socket, to);
   if (err < 0) return err;
-  iocp_op *op = op_begin(h, base_op, IOCP_CONNECT);
+  iocp_op *op = iocp_op_begin(h, base_op, IOCP_CONNECT);
   if (op == NULL) return PORTICO_ECLOSED;
   op->to = *to;
   bool done = connect_ex(h->base.socket, (const struct sockaddr *)(const void *)op->to.bytes, (int)to->len, NULL, 0,
@@ -366,7 +372,7 @@ static bool bufs_native(WSABUF out[PORT_BUFS_MAX], const port_buf *bufs, unsigne
 
 static int recv_start(iocp_handle *h, port_op *base_op, WSABUF *bufs, unsigned count) {
   if (atomic_load(&h->alone)) return PORTICO_ENOTCONN;
-  iocp_op *op = op_begin(h, base_op, IOCP_RECV);
+  iocp_op *op = iocp_op_begin(h, base_op, IOCP_RECV);
   if (op == NULL) return PORTICO_ECLOSED;
   DWORD flags = 0; /* written by this call only, if at all */
   return op_started(h, op, WSARecv(h->base.socket, bufs, count, NULL, &flags, op_native(op), NULL));
@@ -397,7 +403,7 @@ int iocp_send(port_handle *base, port_op *base_op, const port_buf *bufs, unsigne
   WSABUF       native[PORT_BUFS_MAX];
   if (!bufs_native(native, bufs, count)) return PORTICO_EINVAL;
   if (atomic_load(&h->alone)) return PORTICO_ENOTCONN;
-  iocp_op *op = op_begin(h, base_op, IOCP_SEND);
+  iocp_op *op = iocp_op_begin(h, base_op, IOCP_SEND);
   if (op == NULL) return PORTICO_ECLOSED;
   return op_started(h, op, WSASend(h->base.socket, native, count, NULL, 0, op_native(op), NULL));
 }
@@ -422,7 +428,7 @@ int iocp_recv_from(port_handle *base, port_op *base_op, const port_buf *bufs, un
   WSABUF       native[PORT_BUFS_MAX];
   DWORD        flags = 0;
   if (!bufs_native(native, bufs, count)) return PORTICO_EINVAL;
-  iocp_op *op = op_begin(h, base_op, IOCP_RECV_FROM);
+  iocp_op *op = iocp_op_begin(h, base_op, IOCP_RECV_FROM);
   if (op == NULL) return PORTICO_ECLOSED;
   op->recv_from.from = (os_addr){.len = OS_ADDR_BYTES};
   op->recv_from.out = out_from;
@@ -438,7 +444,7 @@ int iocp_send_to(port_handle *base, port_op *base_op, const port_buf *bufs, unsi
   bool         wine = handle_port(h)->wine; /* asked now: h may be gone later */
   WSABUF       native[PORT_BUFS_MAX];
   if (!bufs_native(native, bufs, count)) return PORTICO_EINVAL;
-  iocp_op *op = op_begin(h, base_op, IOCP_SEND);
+  iocp_op *op = iocp_op_begin(h, base_op, IOCP_SEND);
   if (op == NULL) return PORTICO_ECLOSED;
   if (to == NULL) return op_started(h, op, WSASend(h->base.socket, native, count, NULL, 0, op_native(op), NULL));
   op->to = *to;
@@ -456,7 +462,7 @@ int iocp_cancel(port_op *base) {
   switch (atomic_load(&op->kind)) {
   case IOCP_IDLE: return PORTICO_ENOTFOUND;
   case IOCP_TIMER: return iocp_timer_cancel(op);
-  default: return op_cancel_native(op) ? 0 : PORTICO_ENOTFOUND;
+  default: return op_cancel(op) ? 0 : PORTICO_ENOTFOUND;
   }
 }
 

@@ -489,6 +489,21 @@ static void queue_drop(const port_packet *packet, void (*on_drop)(const port_pac
   if (on_drop != NULL) on_drop(packet, arg);
 }
 
+/* Hands over what is in a list of packets; on_drop may free the op that a node lives in. */
+static void queue_drop_all(packet_node *n, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
+  while (n != NULL) {
+    packet_node *next = n->next;
+    if (n->posts) {
+      post_block *b = (post_block *)n;
+      for (; b->first < b->end; b->first++) queue_drop(&b->packets[b->first], on_drop, arg);
+      free(b);
+    } else {
+      queue_drop(&n->packet, on_drop, arg);
+    }
+    n = next;
+  }
+}
+
 size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
   os_mutex_lock(&q->lock);
   if (q->closed) {
@@ -512,18 +527,27 @@ size_t port_queue_close(port_queue *q, void (*on_drop)(const port_packet *packet
   q->source->wake(q->backend);
   queue_wake(wake);
   port_monitor_stop(q);
-  for (packet_node *n = dropped.first; n != NULL;) {
-    packet_node *next = n->next; /* on_drop may free the op that a node lives in */
-    if (n->posts) {
-      post_block *b = (post_block *)n;
-      for (; b->first < b->end; b->first++) queue_drop(&b->packets[b->first], on_drop, arg);
-      free(b);
-    } else {
-      queue_drop(&n->packet, on_drop, arg);
-    }
-    n = next;
-  }
+  queue_drop_all(dropped.first, on_drop, arg);
   return dropped.count;
+}
+
+size_t port_queue_drop(port_queue *q, packet_list *l, void (*on_drop)(const port_packet *packet, void *arg),
+                       void *arg) {
+  size_t count = l->count;
+  queue_count_ended(q, count);
+  queue_drop_all(l->first, on_drop, arg);
+  *l = (packet_list){0};
+  return count;
+}
+
+void port_queue_await_unled(port_queue *q) {
+  os_mutex_lock(&q->lock);
+  while (q->leader != NULL) { /* it was woken by the close */
+    os_mutex_unlock(&q->lock);
+    os_thread_yield();
+    os_mutex_lock(&q->lock);
+  }
+  os_mutex_unlock(&q->lock);
 }
 
 bool port_queue_closed(port_queue *q) {

@@ -115,6 +115,12 @@ int    port_queue_post(port_queue *q, void *key, port_op *op, uint32_t bytes);
 int    port_queue_post_node(port_queue *q, packet_node *n); /* with its packet filled in */
 void   port_queue_stats(port_queue *q, port_stats *out_stats);
 
+/* After the close: hands the ends of started operations to on_drop and empties the list. result: how many */
+size_t port_queue_drop(port_queue *q, packet_list *l, void (*on_drop)(const port_packet *packet, void *arg), void *arg);
+
+/* After the close: waits until nobody polls the source any more. From then on the caller may. */
+void port_queue_await_unled(port_queue *q);
+
 /* True after port_queue_close. Only a hint: the close may come right after. */
 bool port_queue_closed(port_queue *q);
 

@@ -16,7 +16,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "os/poller.h"
-#include "port/port_sock.h"
+#include "port/port_files.h"
 
 enum { READY_EVENTS = 64 }; /* with more, what one touches here has left the caches when its packet is run */
 
@@ -54,6 +54,7 @@ struct ready_handle {
 typedef struct ready_port {
   port       base;
   port_queue queue;
+  port_files files;
   os_poller  poller;
   _Atomic unsigned registered;           /* counts; orders what was written to a handle before its first event */
   os_mutex         lock;
@@ -249,6 +250,7 @@ static int ready_port_open(const port_options *options, port **out_port) {
   os_mutex_init(&p->lock);
   err = port_queue_init(&p->queue, &p->base, options, &ready_source, p);
   if (err < 0) goto undo_poller;
+  port_files_init(&p->files, &p->queue);
   *out_port = &p->base;
   return 0;
 undo_poller:
@@ -260,12 +262,14 @@ undo_mem:
 }
 
 static size_t ready_port_close(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
+  port_files_stop(&ready_of(p)->files);
   return port_queue_close(&ready_of(p)->queue, on_drop, arg);
 }
 
 static void ready_port_destroy(port *base) {
   ready_port *p = ready_of(base);
   ready_bury(p);
+  port_files_fini(&p->files);
   port_queue_fini(&p->queue);
   os_mutex_fini(&p->lock);
   os_poller_close(&p->poller);
@@ -314,6 +318,7 @@ static int ready_register(ready_handle *h) {
 static int ready_attach(port *p, port_handle *base) {
   ready_handle *h = (ready_handle *)base;
   if (port_queue_closed(&ready_of(p)->queue)) return PORTICO_ECLOSED;
+  if (base->kind == PORT_FILE) return 0; /* all about it is in p->files; the poller has no word for it */
   os_mutex_init(&h->lock);
   h->connected = base->kind == PORT_STREAM && os_socket_was_connected(base->socket);
   flag_set(&h->writable, base->kind == PORT_DATAGRAM || h->connected);
@@ -342,6 +347,10 @@ static void ready_handle_close(port_handle *base, bool abort) {
   ready_handle *h = (ready_handle *)base;
   ready_port   *p = ready_of(base->port);
   packet_list   ended = {0};
+  if (base->kind == PORT_FILE) {
+    port_files_close(&p->files, base);
+    return;
+  }
   os_mutex_lock(&h->lock);
   CHECK(!h->closing);
   h->closing = true;
@@ -513,12 +522,17 @@ static int ready_shutdown_send(port_handle *base) {
   return ready_leave(h, os_socket_shutdown_send(base->socket));
 }
 
+static int ready_file(port_handle *h, port_op *op, port_file_what what, void *data, uint32_t len, uint64_t offset) {
+  return port_files_start(&ready_of(h->port)->files, h, op, what, data, len, offset);
+}
+
 /* ---- cancel ---- */
 
 static int ready_cancel(port_op *base) {
   sock_op *op = (sock_op *)base;
   if (op->kind == SOCK_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
   if (!atomic_load_explicit(&op->pending, memory_order_acquire)) return PORTICO_ENOTFOUND;
+  if (sock_is_file(op)) return port_files_cancel(op);
   ready_handle *h = (ready_handle *)op->handle;
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
@@ -536,6 +550,7 @@ static int ready_cancel(port_op *base) {
 static int ready_cancel_all(port_handle *base) {
   ready_handle *h = (ready_handle *)base;
   packet_list   ended = {0};
+  if (base->kind == PORT_FILE) return port_files_cancel_all(&ready_of(base->port)->files, base);
   os_mutex_lock(&h->lock);
   int n = ready_cancel_lines(h, &ended);
   os_mutex_unlock(&h->lock);
@@ -570,6 +585,7 @@ const port_backend port_epoll = {
     .recv_from = ready_recv_from,
     .send_to = ready_send_to,
     .shutdown_send = ready_shutdown_send,
+    .file = ready_file,
     .cancel = ready_cancel,
     .cancel_all = ready_cancel_all,
 };

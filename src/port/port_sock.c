@@ -128,6 +128,44 @@ size_t sock_op_fill(sock_op *op, const unsigned char *bytes, size_t len) {
   return filled;
 }
 
+/* ---- files ---- */
+
+bool sock_is_file(const sock_op *op) {
+  return op->kind >= SOCK_FILE_READ;
+}
+
+sock_op *sock_file_init(port_op *base, port_handle *h, port_file_what what, void *data, uint32_t len, uint64_t offset) {
+  static const sock_kind kinds[] = {
+      [PORT_FILE_READ] = SOCK_FILE_READ, [PORT_FILE_WRITE] = SOCK_FILE_WRITE, [PORT_FILE_SYNC] = SOCK_FILE_SYNC};
+  sock_op *op = sock_op_init(base, h, kinds[what]);
+  op->file = (sock_file){.data = data, .len = len, .offset = offset};
+  return op;
+}
+
+void sock_files_append(sock_files *l, sock_op *op) {
+  op->file.next = NULL;
+  op->file.prev = l->last;
+  if (l->last != NULL) l->last->file.next = op;
+  else l->first = op;
+  l->last = op;
+}
+
+void sock_files_remove(sock_files *l, sock_op *op) {
+  if (op->file.prev != NULL) op->file.prev->file.next = op->file.next;
+  else l->first = op->file.next;
+  if (op->file.next != NULL) op->file.next->file.prev = op->file.prev;
+  else l->last = op->file.prev;
+}
+
+bool sock_file_advance(sock_op *op, int64_t n, int *out_err) {
+  *out_err = n < 0 ? (int)n : 0;
+  if (n < 0 || op->kind == SOCK_FILE_SYNC) return true;
+  op->file.done += (uint32_t)n;
+  if (op->file.done == op->file.len) return true;
+  if (n == 0 && op->kind == SOCK_FILE_WRITE) *out_err = PORTICO_EIO; /* or it would be tried for ever */
+  return n == 0;
+}
+
 /* ---- one try ---- */
 
 static int64_t sock_try_accept(sock_op *op) {

@@ -14,7 +14,19 @@ typedef enum sock_kind {
   SOCK_SEND_TO,
   SOCK_TIMER,
   SOCK_POST,
+  SOCK_FILE_READ, /* and those behind it: not of a socket, see sock_is_file */
+  SOCK_FILE_WRITE,
+  SOCK_FILE_SYNC,
 } sock_kind;
+
+/* sock_op.pending of an op on a file, which the system may have in its hands: asking is not ending. Changed under the
+ * lock of whoever keeps those. */
+typedef enum file_state {
+  FILE_OVER,      /* -> WAITING or RUNNING when it is started */
+  FILE_WAITING,   /* -> RUNNING, or OVER when it is cancelled */
+  FILE_RUNNING,   /* -> OVER */
+  FILE_CANCELLED, /* was RUNNING and asked to end; -> OVER */
+} file_state;
 
 /* Which buffers, how far, from or to whom. */
 typedef struct sock_data {
@@ -25,6 +37,20 @@ typedef struct sock_data {
   uint16_t  count, index; /* bufs[index] is the next to move */
 } sock_data;
 
+/* What part of a file, and how far. */
+typedef struct sock_file {
+  unsigned char *data;
+  uint64_t       offset;
+  uint32_t       len, done;
+  void          *keeper; /* the backend's: its lock guards the op; the handle may be gone sooner */
+  struct sock_op *next, *prev; /* in a sock_files */
+} sock_file;
+
+/* Ops on files, in order; zeroed = empty. */
+typedef struct sock_files {
+  struct sock_op *first, *last;
+} sock_files;
+
 /* What is in a port_op. */
 typedef struct sock_op sock_op;
 struct sock_op {
@@ -33,7 +59,7 @@ struct sock_op {
     port_handle *handle;
     port_queue  *queue; /* of a timer */
   };
-  _Atomic int pending; /* changed under the handle's lock; 0 before the packet is queued */
+  _Atomic int pending; /* changed under the handle's lock; 0 before the packet is queued. Of a file: a file_state */
   sock_kind  kind;
   union {
     queue_timer timer;
@@ -41,6 +67,7 @@ struct sock_op {
       packet_node ended; /* the packet to come; while pending its node links the line */
       union { /* not of a recv_ready, see port_wait */
         sock_data data;
+        sock_file file;
         struct {
           os_socket socket;
           os_addr   peer;
@@ -76,6 +103,20 @@ void sock_op_pack(sock_op *op, uint32_t bytes, int err, packet_list *out);
 /* Starts a timer; posts an op. errors: as port_timer, port_post_op */
 int sock_timer(port_queue *q, port_op *base, void *key, int64_t due_ns);
 int sock_post(port_queue *q, port_op *base, void *key);
+
+/* True if the op is one on a file. */
+bool sock_is_file(const sock_op *op);
+
+/* Fills in a new op on a file. */
+sock_op *sock_file_init(port_op *base, port_handle *h, port_file_what what, void *data, uint32_t len, uint64_t offset);
+
+/* One more; one less, wherever it is. */
+void sock_files_append(sock_files *l, sock_op *op);
+void sock_files_remove(sock_files *l, sock_op *op);
+
+/* Notes what the system says of the next part: bytes (a read: 0 = the end of the file), or an error.
+ * result   true: the op is over, with *out_err; false: there is more to do */
+bool sock_file_advance(sock_op *op, int64_t n, int *out_err);
 
 /* Copies received bytes into the op's buffers. result: how many had room */
 size_t sock_op_fill(sock_op *op, const unsigned char *bytes, size_t len);

@@ -3,7 +3,8 @@
  * Receives and accepts are multishot: one request brings completions until it is stopped, into buffers that all
  * connections share, so that a silent one pins none. Sends of a turn go out with the call that waits for what comes
  * next. What has to wait for room or for a connect waits with a poll request. Timers are the queue's: they limit how
- * long the leader waits. port_uring_ops.c has the operations, port_uring_ring.c the ring. */
+ * long the leader waits. port_uring_ops.c has the operations, port_uring_files.c
+ * those on files, port_uring_ring.c the ring. */
 #include "port/port_uring.h"
 
 #include <stdio.h>
@@ -48,7 +49,8 @@ static int uring_port_open(const port_options *options, port **out_port) {
   uring_port *p = calloc(1, sizeof *p);
   if (p == NULL) return PORTICO_ENOMEM;
   const char *what;
-  int         err = uring_ring_open(p, &what);
+  os_mutex_init(&p->files_lock);
+  int err = uring_ring_open(p, &what);
   if (err < 0) {
     if (options->out_why != NULL) snprintf(options->out_why, PORT_WHY_BYTES, "%s: %s", what, portico_error_text(err));
     goto undo_mem;
@@ -60,12 +62,25 @@ static int uring_port_open(const port_options *options, port **out_port) {
 undo_ring:
   uring_ring_close(p);
 undo_mem:
+  os_mutex_fini(&p->files_lock);
   free(p);
   return err;
 }
 
-static size_t uring_port_close(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
-  return port_queue_close(&uring_of(p)->queue, on_drop, arg);
+/* The kernel has the buffers of ops on files until they have ended; and nobody reaps any more, once the last leader is
+ * out, but the thread that closes. */
+static size_t uring_port_close(port *base, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
+  uring_port *p = uring_of(base);
+  bool        first = uring_files_stop(p);
+  size_t      dropped = port_queue_close(&p->queue, on_drop, arg);
+  if (!first) return dropped;
+  port_queue_await_unled(&p->queue);
+  while (uring_files_busy(p)) {
+    packet_list ended = {0};
+    uring_poll(p, INT64_MAX, &ended);
+    dropped += port_queue_drop(&p->queue, &ended, on_drop, arg);
+  }
+  return dropped;
 }
 
 /* Handles that were closed stay until their last request has ended, and there was nobody to reap those. */
@@ -89,6 +104,7 @@ static void uring_port_destroy(port *base) {
   uring_drain(p);
   port_queue_fini(&p->queue);
   uring_ring_close(p);
+  os_mutex_fini(&p->files_lock);
   free(p);
 }
 
@@ -159,6 +175,7 @@ const port_backend port_uring = {
     .recv_from = uring_recv_from,
     .send_to = uring_send_to,
     .shutdown_send = uring_shutdown_send,
+    .file = uring_file,
     .cancel = uring_cancel,
     .cancel_all = uring_cancel_all,
 };

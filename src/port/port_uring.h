@@ -6,10 +6,11 @@
  *
  *  - A request belongs to the thread that submitted it. When that thread is gone, the request ends with "cancelled"
  *    though nobody asked; it is then simply made again.
- *  - Two sends in flight on one socket may overtake each other. So there is one request per handle and kind.
+ *  - Two sends in flight on one socket may overtake each other. So there is one request per handle and kind. A file has
+ *    one for each op.
  *  - Closing a descriptor cancels nothing. So a close asks each request to end, and the handle's memory stays until the
  *    last one has. Since requests name descriptors by number, all of them have to be with the kernel before a number is
- *    given back. */
+ *    given back. (A file's descriptor goes when its last request has ended.) */
 #ifndef PORTICO_PORT_PORT_URING_H
 #define PORTICO_PORT_PORT_URING_H
 #include <liburing.h>
@@ -38,6 +39,7 @@ typedef enum uring_request {
   URING_WRITABLE = 4,
   URING_OUT = 5,
   URING_HELD = 6, /* no request: the handle is not closed yet */
+  URING_FILE = 7, /* names an op, not a handle */
   URING_REQUEST_MASK = 7,
 } uring_request;
 
@@ -68,7 +70,7 @@ struct uring_out {
 struct uring_handle {
   port_handle base;
   os_mutex    lock; /* before uring_port.lock */
-  /* under lock */
+  /* under lock; of a file under the port's files_lock: closing and files, and the rest means nothing */
   uint8_t     armed;       /* 1 << request: a completion that names the handle is to come */
   uint8_t     cancelled;   /* of these: was asked to end */
   uint8_t     parts_count; /* a receive or accept is stopped long before it is full */
@@ -83,6 +85,7 @@ struct uring_handle {
     struct {
       sock_line recvs, sends;
     };
+    size_t files; /* ops in flight */
     struct {
       uring_handle *next_closed, *prev_closed; /* under the port's lock */
     };
@@ -107,6 +110,10 @@ typedef struct uring_port {
   uring_out      *outs; /* free */
   uring_out      *sent, *sent_last; /* in flight and without a word so far, oldest first */
   unsigned        outs_count; /* made */
+  os_mutex        files_lock; /* before lock */
+  /* under files_lock */
+  sock_files      files; /* ops on files, in flight */
+  bool            files_closed;
   /* the leader's */
   unsigned        buffers_free; /* with the kernel */
   /* fixed, but for what the kernel and the leader write into the buffers */
@@ -133,9 +140,9 @@ void uring_ring_close(uring_port *p);
 /* Begins a request and locks the port: fill in what is returned, then end it. user_data is set by uring_end. */
 struct io_uring_sqe *uring_begin(uring_port *p);
 
-/* Publishes the request. It goes to the kernel with the next wait; at once if somebody waits already, unless the caller
- * is going to call uring_flush. */
-void uring_end(uring_port *p, struct io_uring_sqe *sqe, uring_handle *h, uring_request request, bool flushed);
+/* Publishes the request, which names a handle or, if of a file, an op. It goes to the kernel with the next wait; at
+ * once if somebody waits already, unless the caller is going to call uring_flush. */
+void uring_end(uring_port *p, struct io_uring_sqe *sqe, const void *named, uring_request request, bool flushed);
 
 /* Hands to the kernel what is published. threads: any */
 void uring_submit(uring_port *p);
@@ -171,6 +178,23 @@ void uring_on_sent(uring_port *p, unsigned looked_at, packet_list *out);
 
 /* Something waits for an uring_out to have left: the leader is to look before it sleeps, or wakes up. threads: any */
 void uring_await_sent(uring_port *p);
+
+/* ---- port_uring_files.c: files ---- */
+
+/* A request of an op on a file has ended with res. The leader's, or of the thread that closes the port. */
+void uring_on_file(uring_port *p, sock_op *op, int res, packet_list *out);
+
+/* Asks all ops on files to end, and lets none start any more. result: true the first time */
+bool uring_files_stop(uring_port *p);
+
+/* True while there is one that has not ended. */
+bool uring_files_busy(uring_port *p);
+
+/* The part of port_uring's table that is about files. */
+int  uring_file(port_handle *base, port_op *op, port_file_what what, void *data, uint32_t len, uint64_t offset);
+int  uring_file_cancel(sock_op *op);
+int  uring_file_cancel_all(port_handle *base);
+void uring_file_handle_close(port_handle *base);
 
 extern const port_backend port_uring;
 

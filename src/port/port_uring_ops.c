@@ -376,6 +376,10 @@ void uring_on_completion(uring_port *p, const struct io_uring_cqe *cqe, packet_l
   uring_request request = (uring_request)(cqe->user_data & URING_REQUEST_MASK);
   uring_handle *h = (uring_handle *)(uintptr_t)(cqe->user_data & ~(uint64_t)URING_REQUEST_MASK);
   if (h == NULL) return;
+  if (request == URING_FILE) {
+    uring_on_file(p, (sock_op *)h, cqe->res, out);
+    return;
+  }
   os_mutex_lock(&h->lock);
   CHECK(uring_is_armed(h, request));
   if ((cqe->flags & IORING_CQE_F_MORE) == 0) h->armed &= (uint8_t)~(1u << request);
@@ -424,6 +428,10 @@ void uring_handle_close(port_handle *base, bool abort) {
   uring_handle *h = uring_handle_of(base);
   uring_port   *p = uring_port_of(h);
   packet_list   ended = {0};
+  if (base->kind == PORT_FILE) {
+    uring_file_handle_close(base);
+    return;
+  }
   os_mutex_lock(&h->lock);
   CHECK(!h->closing);
   h->closing = true;
@@ -711,6 +719,7 @@ int uring_cancel(port_op *base) {
   sock_op *op = (sock_op *)base;
   if (op->kind == SOCK_TIMER) return port_queue_timer_cancel(op->queue, &op->timer);
   if (!atomic_load_explicit(&op->pending, memory_order_acquire)) return PORTICO_ENOTFOUND;
+  if (sock_is_file(op)) return uring_file_cancel(op);
   uring_handle *h = uring_handle_of(op->handle);
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
@@ -727,6 +736,7 @@ int uring_cancel(port_op *base) {
 int uring_cancel_all(port_handle *base) {
   uring_handle *h = uring_handle_of(base);
   packet_list   ended = {0};
+  if (base->kind == PORT_FILE) return uring_file_cancel_all(base);
   os_mutex_lock(&h->lock);
   int n = uring_cancel_line(h, &h->recvs, &ended) + uring_cancel_line(h, &h->sends, &ended);
   uring_stop_receiving(h);

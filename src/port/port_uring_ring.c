@@ -48,8 +48,8 @@ struct io_uring_sqe *uring_begin(uring_port *p) {
   return &p->ring.sq.sqes[p->tail & (URING_ENTRIES - 1)];
 }
 
-void uring_end(uring_port *p, struct io_uring_sqe *sqe, uring_handle *h, uring_request request, bool flushed) {
-  sqe->user_data = (uintptr_t)h | request;
+void uring_end(uring_port *p, struct io_uring_sqe *sqe, const void *named, uring_request request, bool flushed) {
+  sqe->user_data = (uintptr_t)named | request;
   ring_store(p->ring.sq.ktail, ++p->tail);
   os_mutex_unlock(&p->lock);
   if (flushed) return;

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FIXTURE_PORTS = 4 };
+#include "folder.h"
+
+enum { FIXTURE_PORTS = 4, FIXTURE_PATHS = 4 };
 
 typedef struct fixture_block {
   struct fixture_block *next;
@@ -20,6 +22,9 @@ struct fixture {
   os_socket     *sockets; /* OS_SOCKET_NONE where one was closed or became a handle */
   size_t         socket_count;
   fixture_block *blocks;
+  folder         files; /* made with the first path */
+  char           paths[FIXTURE_PATHS][FOLDER_PATH_BYTES];
+  unsigned       path_count;
   void (*end)(fixture *f, void *arg);
   void *end_arg;
   bool  messy; /* something was left behind */
@@ -87,6 +92,8 @@ int fixture_teardown(void **state) {
     if (f->sockets[i] != OS_SOCKET_NONE) os_socket_close(f->sockets[i]);
   }
   for (unsigned i = 0; i < f->port_count; i++) fixture_end_port(f, i);
+  for (unsigned i = 0; i < f->path_count; i++) os_file_remove(f->paths[i]);
+  if (f->path_count > 0) fixture_complain(f, "folder with files", folder_remove(&f->files) == 0 ? 0 : 1);
   while (f->blocks != NULL) {
     fixture_block *b = f->blocks;
     f->blocks = b->next;
@@ -192,16 +199,34 @@ void fixture_close_socket(fixture *f, os_socket s) {
   os_socket_close(s);
 }
 
-port_handle *fixture_handle(fixture *f, os_socket s, port_kind kind, port *p, void *key) {
+static port_handle *fixture_keep(fixture *f, os_socket s, port_kind kind, port *p, void *key) {
   port_handle **grown = realloc(f->handles, (f->handle_count + 1) * sizeof(port_handle *));
   assert_non_null(grown);
   f->handles = grown;
   port_handle *h = NULL;
   assert_int_equal(port_handle_open(s, kind, &h), 0);
-  fixture_disown(f, s);
   f->handles[f->handle_count++] = h;
   if (p != NULL) assert_int_equal(port_attach(p, h, key), 0);
   return h;
+}
+
+port_handle *fixture_handle(fixture *f, os_socket s, port_kind kind, port *p, void *key) {
+  fixture_disown(f, s);
+  return fixture_keep(f, s, kind, p, key);
+}
+
+const char *fixture_path(fixture *f, const char *name) {
+  assert_true(f->path_count < FIXTURE_PATHS);
+  if (f->path_count == 0) assert_int_equal(folder_make(&f->files), 0);
+  char *path = f->paths[f->path_count++];
+  folder_file(&f->files, name, path);
+  return path;
+}
+
+port_handle *fixture_file(fixture *f, const char *path, unsigned how, port *p, void *key) {
+  os_file file;
+  assert_int_equal(os_file_open(path, how, &file), 0);
+  return fixture_keep(f, file, PORT_FILE, p, key);
 }
 
 static void fixture_disown_handle(fixture *f, port_handle *h) {

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/socket.h"
 #include "os/thread.h"
 #include "port/port.h"
@@ -50,6 +51,12 @@ void      fixture_close_socket(fixture *f, os_socket s);
 port_handle *fixture_handle(fixture *f, os_socket s, port_kind kind, port *p, void *key);
 void         fixture_close(fixture *f, port_handle *h);
 void         fixture_abort(fixture *f, port_handle *h);
+
+/* The path of a file in a folder of this case; what is there at the end is removed. */
+const char *fixture_path(fixture *f, const char *name);
+
+/* Opens that file, as os_file_open says, as a handle that the fixture owns, attached unless p is NULL. */
+port_handle *fixture_file(fixture *f, const char *path, unsigned how, port *p, void *key);
 
 /* Called by the teardown, before anything else is released, with arg: how worker.c ends its threads. */
 void fixture_at_end(fixture *f, void (*end)(fixture *f, void *arg), void *arg);
