@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "os/sim.h"
 #include "port/port_backend.h"
 
 static const port_backend *const port_backends[] = {
@@ -22,16 +23,18 @@ enum { PORT_BACKENDS = sizeof port_backends / sizeof port_backends[0] };
 
 /* ---- the port ---- */
 
+/* In a simulated network there is only one that its sockets fit. */
 const char *port_backend_name(unsigned index) {
+  if (os_sim_here() != NULL) return index == 0 ? port_sim.name : NULL;
   return index < PORT_BACKENDS ? port_backends[index]->name : NULL;
 }
 
 static const port_backend *port_backend_find(const char *name) {
-  if (name == NULL || strcmp(name, "auto") == 0) return port_backends[0];
+  if (name == NULL || strcmp(name, "auto") == 0) name = port_backend_name(0);
   for (unsigned i = 0; i < PORT_BACKENDS; i++) {
     if (strcmp(port_backends[i]->name, name) == 0) return port_backends[i];
   }
-  return NULL;
+  return strcmp(port_sim.name, name) == 0 ? &port_sim : NULL;
 }
 
 int port_open(const port_options *options, port **out_port) {
@@ -93,7 +96,7 @@ int port_post(port *p, void *key, port_op *op, uint32_t bytes) {
 
 /* A handle is made before it is known which backend it will be attached to, so it has room for any. */
 static size_t port_handle_bytes(void) {
-  size_t bytes = sizeof(port_handle);
+  size_t bytes = port_sim.handle_bytes;
   for (unsigned i = 0; i < PORT_BACKENDS; i++) {
     if (port_backends[i]->handle_bytes > bytes) bytes = port_backends[i]->handle_bytes;
   }

@@ -11,11 +11,13 @@
  * cleared before the system call that is to prove it wrong, never after: an edge that comes meanwhile sets it again
  * and is not lost. */
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "os/poller.h"
+#include "os/sim.h"
 #include "port/port_sock.h"
 
 enum { READY_EVENTS = 64 }; /* with more, what one touches here has left the caches when its packet is run */
@@ -241,6 +243,7 @@ static const port_source ready_source = {.poll = ready_poll, .wake = ready_wake}
 
 /* ---- the port ---- */
 
+/* Over a poller of the calling thread's world, or of the kernel if that is in none. */
 static int ready_port_open(const port_options *options, port **out_port) {
   ready_port *p = calloc(1, sizeof *p);
   if (p == NULL) return PORTICO_ENOMEM;
@@ -259,6 +262,11 @@ undo_mem:
   return err;
 }
 
+static int ready_refuse(const port_options *options, const char *why) {
+  if (options->out_why != NULL) snprintf(options->out_why, PORT_WHY_BYTES, "%s", why);
+  return PORTICO_ENOTSUP;
+}
+
 static size_t ready_port_close(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
   return port_queue_close(&ready_of(p)->queue, on_drop, arg);
 }
@@ -273,7 +281,8 @@ static void ready_port_destroy(port *base) {
 }
 
 static unsigned ready_caps(const port *p) {
-  unsigned monitor = ((const ready_port *)p)->queue.monitor.started ? PORT_CAP_MONITOR : 0;
+  bool     monitored = OS_THREAD_TELLS_SLEEP && ((const ready_port *)p)->queue.monitor.started;
+  unsigned monitor = monitored ? PORT_CAP_MONITOR : 0;
   return PORT_CAP_LIFO | PORT_CAP_CONCURRENCY | monitor;
 }
 
@@ -539,32 +548,34 @@ static int ready_cancel_all(port_handle *base) {
   return n;
 }
 
-const port_backend port_epoll = {
-    .name = "epoll",
-    .caps = ready_caps,
-    .concurrency = ready_concurrency,
-    .open = ready_port_open,
-    .close = ready_port_close,
-    .destroy = ready_port_destroy,
-    .get = ready_get,
-    .post = ready_post,
-    .stats = ready_stats,
-    .timer = ready_timer,
-    .handle_bytes = sizeof(ready_handle),
-    .attach = ready_attach,
-    .handle_close = ready_handle_close,
-    .accept = ready_accept,
-    .accepted = ready_accepted,
-    .connect = ready_connect,
-    .recv = ready_recv,
-    .recv_ready = ready_recv_ready,
-    .take = ready_take,
-    .send = ready_send,
-    .try_send = ready_try_send_now,
-    .send_soon = ready_try_send_now,
-    .recv_from = ready_recv_from,
-    .send_to = ready_send_to,
-    .shutdown_send = ready_shutdown_send,
-    .cancel = ready_cancel,
-    .cancel_all = ready_cancel_all,
-};
+/* ---- the backends ---- */
+
+/* Both are the same but for the poller that they open. */
+#define READY_BACKEND(backend_name, open_function) \
+  { \
+    .name = (backend_name), .open = (open_function), \
+    .caps = ready_caps, .concurrency = ready_concurrency, .close = ready_port_close, \
+    .destroy = ready_port_destroy, .get = ready_get, .post = ready_post, .stats = ready_stats, \
+    .timer = ready_timer, .handle_bytes = sizeof(ready_handle), .attach = ready_attach, \
+    .handle_close = ready_handle_close, .accept = ready_accept, .accepted = ready_accepted, \
+    .connect = ready_connect, .recv = ready_recv, .recv_ready = ready_recv_ready, .take = ready_take, \
+    .send = ready_send, .try_send = ready_try_send_now, .send_soon = ready_try_send_now, \
+    .recv_from = ready_recv_from, .send_to = ready_send_to, .shutdown_send = ready_shutdown_send, \
+    .cancel = ready_cancel, .cancel_all = ready_cancel_all, \
+  }
+
+#ifdef __linux__
+static int ready_open_kernel(const port_options *options, port **out_port) {
+  if (os_sim_here() == NULL) return ready_port_open(options, out_port);
+  return ready_refuse(options, "this thread is in a simulated network: only the backend sim works there");
+}
+
+const port_backend port_epoll = READY_BACKEND("epoll", ready_open_kernel);
+#endif
+
+static int ready_open_simulated(const port_options *options, port **out_port) {
+  if (os_sim_here() != NULL) return ready_port_open(options, out_port);
+  return ready_refuse(options, "this thread is in no simulated network (os_sim_enter)");
+}
+
+const port_backend port_sim = READY_BACKEND("sim", ready_open_simulated);
