@@ -11,6 +11,7 @@ enum {
   STREAMS_ENDS = 2 * STREAMS_CLIENTS,
   STREAM_SEND_MAX = 6000,  /* bytes in one operation */
   STREAM_TOTAL_MAX = 20000, /* bytes that an end sends */
+  STREAM_SENDS = 2, /* pending at a time */
   STREAM_RECVS = 3,
   STREAM_RECV_MAX = 3000,
 };
@@ -22,16 +23,20 @@ typedef struct end {
   unsigned     who;      /* in the trace */
   uint16_t     port;     /* the client's number, which names the connection */
   uint64_t     to_send;  /* ends with a half-close */
+  uint64_t     offered;   /* what was sent or is being sent */
   uint64_t     sent, got; /* what the kernel took, what came */
   bool         open;     /* connected */
   bool         shut;     /* has half-closed */
   bool         ended;    /* has received the end */
   bool         broken;   /* an error came, or it closed early: all bets on numbers are off */
   bool         waits;    /* prefers port_recv_ready */
-  watched      connect, send, ready;
-  watched      recvs[STREAM_RECVS];
-  size_t       send_len;
-  unsigned char out[STREAM_SEND_MAX], in[STREAM_RECVS][STREAM_RECV_MAX];
+  bool         patient;  /* half-closes when it has all from the other: then nothing else tells it of the last bytes */
+  watched      connect, ready;
+  watched      recvs[STREAM_RECVS], sends[STREAM_SENDS];
+  size_t       send_lens[STREAM_SENDS];
+  unsigned     last_start; /* numbers what follows */
+  unsigned     recv_starts[STREAM_RECVS], send_starts[STREAM_SENDS];
+  unsigned char out[STREAM_SENDS][STREAM_SEND_MAX], in[STREAM_RECVS][STREAM_RECV_MAX];
 } end;
 
 struct streams {
@@ -42,6 +47,7 @@ struct streams {
   unsigned     clients_left;
   end         *ends[STREAMS_ENDS];
   unsigned     count, live;
+  unsigned     disturbances; /* that are left: each starts something anew, and so could make good for what was lost */
 };
 
 /* Byte number `at` of what one side of a connection sends. */
@@ -60,6 +66,7 @@ static end *end_new(streams *s, bool server) {
   e->server = server;
   e->to_send = run_chance(r, 20) ? 0 : run_random(r, STREAM_TOTAL_MAX);
   e->waits = run_chance(r, 50);
+  e->patient = r->calm && run_chance(r, 70);
   s->ends[s->count++] = e;
   s->live++;
   r->busy++;
@@ -83,6 +90,20 @@ static void end_fail(end *e, int err) {
   if (e->h != NULL) end_close(e, run_chance(r, 30));
 }
 
+/* True if none of the pending operations was started before the one with that number: they end in order. */
+static bool end_in_order(const watched *ops, const unsigned *starts, unsigned count, unsigned number) {
+  for (unsigned i = 0; i < count; i++) {
+    if (ops[i].pending && !ops[i].cancelled && starts[i] < number) return false;
+  }
+  return true;
+}
+
+static unsigned end_pending(const watched *ops, unsigned count) {
+  unsigned pending = 0;
+  for (unsigned i = 0; i < count; i++) pending += ops[i].pending;
+  return pending;
+}
+
 /* ---- receiving ---- */
 
 static void end_got(end *e, const unsigned char *data, size_t len) {
@@ -101,6 +122,7 @@ static void end_on_recv(run *r, watched *w, const port_packet *packet) {
     e->ended = true;
   } else {
     EXPECT(r, !e->ended && packet->bytes <= STREAM_RECV_MAX);
+    EXPECT(r, end_in_order(e->recvs, e->recv_starts, STREAM_RECVS, e->recv_starts[index]));
     end_got(e, e->in[index], packet->bytes);
   }
   end_go(e);
@@ -127,16 +149,14 @@ static void end_on_ready(run *r, watched *w, const port_packet *packet) {
 }
 
 static bool end_receives(const end *e) {
-  for (unsigned i = 0; i < STREAM_RECVS; i++) {
-    if (e->recvs[i].pending) return true;
-  }
-  return e->ready.pending;
+  return end_pending(e->recvs, STREAM_RECVS) > 0 || e->ready.pending;
 }
 
 static void end_start_recv(end *e, unsigned index) {
   run     *r = e->s->r;
   size_t   len = 1 + run_random(r, STREAM_RECV_MAX), cut = run_random(r, len);
   unsigned char *in = e->in[index];
+  e->recv_starts[index] = ++e->last_start;
   run_starting(&e->recvs[index], "recv", e->who, e, end_on_recv);
   port_buf bufs[2] = {{in, cut}, {in + cut, len - cut}};
   int      err = cut == 0 ? port_recv(e->h, &e->recvs[index].op, &bufs[1], 1)
@@ -161,54 +181,111 @@ static void end_start_receiving(end *e) {
 /* ---- sending ---- */
 
 static void end_on_send(run *r, watched *w, const port_packet *packet) {
-  end *e = packet->key;
-  EXPECT(r, packet->bytes <= e->send_len);
+  end     *e = packet->key;
+  unsigned index = (unsigned)(w - e->sends);
+  EXPECT(r, packet->bytes <= e->send_lens[index]);
   e->sent += packet->bytes;
-  if (packet->err == 0) EXPECT(r, packet->bytes == e->send_len);
-  else if (packet->err == PORTICO_ECANCELED) EXPECT(r, w->cancelled || e->h == NULL);
-  else end_fail(e, packet->err);
+  if (packet->err == 0) {
+    EXPECT(r, packet->bytes == e->send_lens[index]);
+    EXPECT(r, end_in_order(e->sends, e->send_starts, STREAM_SENDS, e->send_starts[index]));
+  } else if (packet->err == PORTICO_ECANCELED) {
+    EXPECT(r, w->cancelled || e->h == NULL);
+    e->offered = e->sent; /* the rest is sent anew; nothing was behind it */
+  } else {
+    end_fail(e, packet->err);
+  }
   end_go(e);
 }
 
-static void end_start_send(end *e) {
-  run     *r = e->s->r;
-  uint64_t left = e->to_send - e->sent;
-  e->send_len = (size_t)(1 + run_random(r, left < STREAM_SEND_MAX ? left : STREAM_SEND_MAX));
-  for (size_t i = 0; i < e->send_len; i++) e->out[i] = stream_byte(e->port, e->server, e->sent + i);
-  size_t   cut = (size_t)run_random(r, e->send_len);
-  port_buf bufs[2] = {{e->out, cut}, {e->out + cut, e->send_len - cut}};
-  if (run_chance(r, 40)) {
-    int64_t n = (run_chance(r, 50) ? port_try_send : port_send_soon)(e->h, bufs, 2);
-    run_note(r, "try send", e->who, n);
-    EXPECT(r, n <= (int64_t)e->send_len);
-    if (n >= 0) e->sent += (uint64_t)n;
-    else if (n != PORTICO_EAGAIN) end_fail(e, (int)n);
-    if (n != PORTICO_EAGAIN) return;
+/* Offers the pieces for now. result: false = they need an operation */
+static bool end_try_send(end *e, const port_buf *bufs, unsigned count, size_t len) {
+  run    *r = e->s->r;
+  int64_t n = (run_chance(r, 50) ? port_try_send : port_send_soon)(e->h, bufs, count);
+  run_note(r, "try send", e->who, n);
+  EXPECT(r, n <= (int64_t)len);
+  if (n == PORTICO_EAGAIN) return false;
+  if (n < 0) end_fail(e, (int)n);
+  else e->sent = e->offered += (uint64_t)n;
+  return true;
+}
+
+static void end_start_send(end *e, unsigned index) {
+  run           *r = e->s->r;
+  uint64_t       left = e->to_send - e->offered;
+  size_t         len = (size_t)(1 + run_random(r, left < STREAM_SEND_MAX ? left : STREAM_SEND_MAX));
+  size_t         cut = (size_t)run_random(r, len);
+  unsigned char *out = e->out[index];
+  port_buf       bufs[2] = {{out, cut}, {out + cut, len - cut}};
+  for (size_t i = 0; i < len; i++) out[i] = stream_byte(e->port, e->server, e->offered + i);
+  bool alone = end_pending(e->sends, STREAM_SENDS) == 0;
+  if (alone && run_chance(r, 40) && end_try_send(e, bufs, 2, len)) return;
+  e->send_lens[index] = len;
+  e->send_starts[index] = ++e->last_start;
+  e->offered += len;
+  run_starting(&e->sends[index], "send", e->who, e, end_on_send);
+  int err = port_send(e->h, &e->sends[index].op, bufs, 2);
+  if (!run_started(r, &e->sends[index], err)) end_fail(e, err);
+}
+
+/* Starts what there is room for; behind a send that was cancelled nothing, for it may leave a gap. */
+static void end_start_sending(end *e) {
+  for (unsigned i = 0; i < STREAM_SENDS; i++) {
+    while (e->h != NULL && !e->sends[i].pending && e->offered < e->to_send) {
+      for (unsigned k = 0; k < STREAM_SENDS; k++) {
+        if (e->sends[k].pending && e->sends[k].cancelled) return;
+      }
+      end_start_send(e, i);
+    }
   }
-  run_starting(&e->send, "send", e->who, e, end_on_send);
-  int err = port_send(e->h, &e->send.op, bufs, 2);
-  if (!run_started(r, &e->send, err)) end_fail(e, err);
 }
 
 /* ---- an end goes on ---- */
 
+static end *streams_other(const streams *s, const end *e) {
+  for (unsigned i = 0; i < s->count; i++) {
+    if (s->ends[i]->server != e->server && s->ends[i]->port == e->port) return s->ends[i];
+  }
+  return NULL;
+}
+
+/* True if it has sent all and need not wait for the other. */
+static bool end_has_said_all(const end *e) {
+  if (e->shut || e->sent < e->to_send || end_pending(e->sends, STREAM_SENDS) > 0) return false;
+  const end *other = streams_other(e->s, e);
+  return !e->patient || (other != NULL && e->got == other->to_send);
+}
+
+static void end_cancel(end *e, watched *w) {
+  if (w->pending) e->s->disturbances--;
+  run_cancel(e->s->r, w);
+}
+
 /* Something that a caller may do at any time. */
 static void end_disturb(end *e) {
   run *r = e->s->r;
-  if (run_chance(r, 3)) run_cancel(r, &e->recvs[run_random(r, STREAM_RECVS)]);
-  if (run_chance(r, 3)) run_cancel(r, &e->send);
-  if (run_chance(r, 3)) run_cancel(r, &e->ready);
-  if (r->calm || !run_chance(r, 2)) return;
-  e->broken = true;
-  end_close(e, run_chance(r, 50));
+  if (e->s->disturbances == 0 || !run_chance(r, 10)) return;
+  switch (run_random(r, 4)) {
+  case 0: end_cancel(e, &e->recvs[run_random(r, STREAM_RECVS)]); break;
+  case 1: end_cancel(e, &e->ready); break;
+  case 2: /* what is behind it would be sent with a gap */
+    if (end_pending(e->sends, STREAM_SENDS) > 1) break;
+    end_cancel(e, &e->sends[e->sends[0].pending ? 0 : 1]);
+    break;
+  case 3:
+    if (r->calm) break;
+    e->s->disturbances--;
+    e->broken = true;
+    end_close(e, run_chance(r, 50));
+    break;
+  }
 }
 
 static void end_go(end *e) {
   run *r = e->s->r;
   if (e->h != NULL && e->open) end_disturb(e);
-  while (e->h != NULL && e->open && !e->send.pending && e->sent < e->to_send) end_start_send(e);
+  if (e->h != NULL && e->open) end_start_sending(e);
   if (e->h == NULL || !e->open) return;
-  if (!e->send.pending && !e->shut) {
+  if (end_has_said_all(e)) {
     int err = port_shutdown_send(e->h);
     run_note(r, "shut down", e->who, err);
     if (err == 0) e->shut = true;
@@ -283,6 +360,8 @@ static void streams_on_accept(run *r, watched *w, const port_packet *packet) {
       end_close(e, false);
     }
     end_go(e);
+    end *other = streams_other(s, e);
+    if (other != NULL) end_go(other); /* it may be patient, and learn only now for how many bytes */
   } else if (packet->err == PORTICO_ECANCELED) {
     EXPECT(r, w->cancelled || s->listener == NULL);
   } else {
@@ -323,6 +402,7 @@ streams *streams_open(run *r) {
     return s;
   }
   s->clients_left = 1 + (unsigned)run_random(r, STREAMS_CLIENTS);
+  s->disturbances = run_chance(r, 40) ? 0 : (unsigned)run_random(r, 30);
   r->busy++;
   streams_accept(s);
   return s;
@@ -337,19 +417,13 @@ void streams_step(streams *s) {
     port_handle_close(s->listener);
     s->listener = NULL;
     r->busy--;
-  } else if (run_chance(r, 3)) {
+  } else if (s->disturbances > 0 && run_chance(r, 3)) {
+    s->disturbances--;
     run_cancel(r, &s->accept); /* a new one is started at once */
   }
   if (s->count == 0) return;
   end *e = s->ends[run_random(r, s->count)];
   if (e->h != NULL && e->open) end_disturb(e); /* from outside of its callbacks */
-}
-
-static const end *streams_other(const streams *s, const end *e) {
-  for (unsigned i = 0; i < s->count; i++) {
-    if (s->ends[i]->server != e->server && s->ends[i]->port == e->port) return s->ends[i];
-  }
-  return NULL;
 }
 
 /* Who has seen the end has seen all that the other end sent; in a calm run everybody has, and all was sent. */
