@@ -1,6 +1,7 @@
 /* port.c - the front of the completion port: picks a backend, checks what all of them would check alike, passes on. */
 #include "port/port.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,10 +38,24 @@ static const port_backend *port_backend_find(const char *name) {
   return strcmp(port_sim.name, name) == 0 ? &port_sim : NULL;
 }
 
+/* Sockets of the system and those of a simulated network do not mix.
+ * result   NULL: the backend fits where the calling thread is; else why not */
+static const char *port_backend_misfit(const port_backend *backend) {
+  bool simulated = os_sim_here() != NULL;
+  if ((backend == &port_sim) == simulated) return NULL;
+  return simulated ? "this thread is in a simulated network, where only the backend sim works"
+                   : "this thread is in no simulated network";
+}
+
 int port_open(const port_options *options, port **out_port) {
   if (options == NULL || out_port == NULL) return PORTICO_EINVAL;
   const port_backend *backend = port_backend_find(options->backend);
   if (backend == NULL) return PORTICO_ENOTSUP;
+  const char *misfit = port_backend_misfit(backend);
+  if (misfit != NULL) {
+    if (options->out_why != NULL) snprintf(options->out_why, PORT_WHY_BYTES, "%s", misfit);
+    return PORTICO_ENOTSUP;
+  }
   port *p;
   int   err = backend->open(options, &p);
   if (err < 0) return err;

@@ -11,13 +11,11 @@
  * cleared before the system call that is to prove it wrong, never after: an edge that comes meanwhile sets it again
  * and is not lost. */
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/error.h"
 #include "os/poller.h"
-#include "os/sim.h"
 #include "port/port_sock.h"
 
 enum { READY_EVENTS = 64 }; /* with more, what one touches here has left the caches when its packet is run */
@@ -243,7 +241,6 @@ static const port_source ready_source = {.poll = ready_poll, .wake = ready_wake}
 
 /* ---- the port ---- */
 
-/* Over a poller of the calling thread's world, or of the kernel if that is in none. */
 static int ready_port_open(const port_options *options, port **out_port) {
   ready_port *p = calloc(1, sizeof *p);
   if (p == NULL) return PORTICO_ENOMEM;
@@ -260,11 +257,6 @@ undo_poller:
 undo_mem:
   free(p);
   return err;
-}
-
-static int ready_refuse(const port_options *options, const char *why) {
-  if (options->out_why != NULL) snprintf(options->out_why, PORT_WHY_BYTES, "%s", why);
-  return PORTICO_ENOTSUP;
 }
 
 static size_t ready_port_close(port *p, void (*on_drop)(const port_packet *packet, void *arg), void *arg) {
@@ -550,10 +542,10 @@ static int ready_cancel_all(port_handle *base) {
 
 /* ---- the backends ---- */
 
-/* Both are the same but for the poller that they open. */
-#define READY_BACKEND(backend_name, open_function) \
+/* They differ by where they are opened: the poller is of the calling thread's world, or of the kernel. */
+#define READY_BACKEND(backend_name) \
   { \
-    .name = (backend_name), .open = (open_function), \
+    .name = (backend_name), .open = ready_port_open, \
     .caps = ready_caps, .concurrency = ready_concurrency, .close = ready_port_close, \
     .destroy = ready_port_destroy, .get = ready_get, .post = ready_post, .stats = ready_stats, \
     .timer = ready_timer, .handle_bytes = sizeof(ready_handle), .attach = ready_attach, \
@@ -565,17 +557,6 @@ static int ready_cancel_all(port_handle *base) {
   }
 
 #ifdef __linux__
-static int ready_open_kernel(const port_options *options, port **out_port) {
-  if (os_sim_here() == NULL) return ready_port_open(options, out_port);
-  return ready_refuse(options, "this thread is in a simulated network: only the backend sim works there");
-}
-
-const port_backend port_epoll = READY_BACKEND("epoll", ready_open_kernel);
+const port_backend port_epoll = READY_BACKEND("epoll");
 #endif
-
-static int ready_open_simulated(const port_options *options, port **out_port) {
-  if (os_sim_here() != NULL) return ready_port_open(options, out_port);
-  return ready_refuse(options, "this thread is in no simulated network (os_sim_enter)");
-}
-
-const port_backend port_sim = READY_BACKEND("sim", ready_open_simulated);
+const port_backend port_sim = READY_BACKEND("sim");

@@ -257,9 +257,10 @@ void fixture_abort(fixture *f, port_handle *h) {
 
 void fixture_need(const port *p, unsigned cap) {
   if ((port_caps(p) & cap) == cap) return;
-  const char *why = cap & PORT_CAP_LIFO          ? "releases waiters oldest first here (Wine 8 does)"
-                    : cap & PORT_CAP_CONCURRENCY ? "ignores the concurrency value here (Wine 8 does)"
-                                                 : "cannot notice blocked workers here";
+  unsigned    lacks = cap & ~port_caps(p);
+  const char *why = lacks & PORT_CAP_LIFO          ? "releases waiters oldest first here (Wine 8 does)"
+                    : lacks & PORT_CAP_CONCURRENCY ? "ignores the concurrency value here (Wine 8 does)"
+                                                   : "cannot notice blocked workers here";
   print_message("skipped: %s %s\n", port_name(p), why);
   skip();
 }
