@@ -14,7 +14,7 @@
 #endif
 
 #include "base/error.h"
-#include "os/socket.h"
+#include "os/sim_seam.h"
 
 static_assert(sizeof(struct sockaddr_in) <= OS_ADDR_BYTES, "an IPv4 address fits");
 static_assert(sizeof(struct sockaddr_in6) <= OS_ADDR_BYTES, "an IPv6 address fits");
@@ -97,6 +97,7 @@ uint16_t os_addr_port(const os_addr *a) {
 int os_resolve(const char *name, uint16_t port, os_addr *out, unsigned max) {
   struct addrinfo *list;
   if (name[0] == '\0' || strlen(name) >= NAME_BYTES_MAX) return PORTICO_ENAME;
+  if (sim_here != NULL && max > 0) return sim_resolve(name, port, out);
   int err = addr_lookup(name, port, AF_UNSPEC, 0, &list);
   if (err < 0) return err;
   unsigned count = 0;

@@ -3,6 +3,8 @@
 
 #include <windows.h>
 
+#include "os/sim_seam.h"
+
 enum { UNIX_EPOCH_DAYS = 134774 }; /* from 1601-01-01, where FILETIME begins */
 
 /* Asked each time: it is fixed at boot and read from memory shared with the kernel, and no state of ours is needed. */
@@ -13,6 +15,7 @@ static int64_t clock_frequency(void) {
 }
 
 int64_t os_clock_now(void) {
+  if (sim_virtual_here != NULL) return sim_clock_now();
   LARGE_INTEGER now;
   int64_t       frequency = clock_frequency();
   QueryPerformanceCounter(&now);

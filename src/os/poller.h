@@ -30,11 +30,12 @@ typedef struct os_poll_event {
 
 /* Lives in its owner; its content is this module's. */
 typedef struct os_poller {
-  int epoll, wake; /* descriptors */
+  struct os_sim_poller *simulated; /* NULL: it is the kernel's */
+  int                   epoll, wake; /* descriptors */
 } os_poller;
 
-/* Makes one; ends one that nobody waits on.
- * errors   EMFILE, ENOMEM */
+/* Makes one, of the calling thread's world (os/sim.h) if it is in one; ends one that nobody waits on.
+ * errors   EMFILE, ENOMEM; ENOTSUP (Windows: only worlds have them) */
 int  os_poller_open(os_poller *out);
 void os_poller_close(os_poller *p);
 

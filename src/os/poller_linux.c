@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/sim_seam.h"
 
 static_assert(sizeof(os_poll_event) == sizeof(struct epoll_event) &&
                   offsetof(os_poll_event, what) == offsetof(struct epoll_event, events) &&
@@ -23,7 +24,8 @@ static_assert((int)OS_POLL_IN == (int)EPOLLIN && (int)OS_POLL_OUT == (int)EPOLLO
               "the bits are the kernel's");
 
 int os_poller_open(os_poller *out) {
-  os_poller p;
+  if (sim_here != NULL) return sim_poller_open(&out->simulated);
+  os_poller p = {.simulated = NULL};
   p.epoll = epoll_create1(EPOLL_CLOEXEC);
   if (p.epoll < 0) return os_error(errno);
   p.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -39,6 +41,10 @@ int os_poller_open(os_poller *out) {
 }
 
 void os_poller_close(os_poller *p) {
+  if (p->simulated != NULL) {
+    sim_poller_close(p->simulated);
+    return;
+  }
   close(p->wake);
   close(p->epoll);
 }
@@ -52,20 +58,24 @@ static int poller_control(os_poller *p, int how, os_socket s, void *owner) {
 }
 
 int os_poller_add(os_poller *p, os_socket s, void *owner) {
+  if (p->simulated != NULL) return sim_poller_add(p->simulated, s, owner);
   return poller_control(p, EPOLL_CTL_ADD, s, owner);
 }
 
 int os_poller_again(os_poller *p, os_socket s, void *owner) {
+  if (p->simulated != NULL) return sim_poller_again(p->simulated, s, owner);
   return poller_control(p, EPOLL_CTL_MOD, s, owner); /* a change makes the kernel look again */
 }
 
 void os_poller_remove(os_poller *p, os_socket s) {
-  epoll_ctl(p->epoll, EPOLL_CTL_DEL, s, NULL);
+  if (p->simulated != NULL) sim_poller_remove(p->simulated, s);
+  else epoll_ctl(p->epoll, EPOLL_CTL_DEL, s, NULL);
 }
 
 /* ---- waiting ---- */
 
 int os_poller_wait(os_poller *p, os_poll_event *out_events, unsigned max, int64_t until_ns) {
+  if (p->simulated != NULL) return sim_poller_wait(p->simulated, out_events, max, until_ns);
   struct epoll_event *events = (struct epoll_event *)out_events;
   struct timespec     limit = {0};
   int64_t             left = 0;
@@ -81,6 +91,10 @@ int os_poller_wait(os_poller *p, os_poll_event *out_events, unsigned max, int64_
 }
 
 void os_poller_wake(os_poller *p) {
+  if (p->simulated != NULL) {
+    sim_poller_wake(p->simulated);
+    return;
+  }
   uint64_t one = 1;
   /* Edge-triggered and never read: each write is an edge. It cannot fill up in a human lifetime. */
   ssize_t n;

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/sim_seam.h"
 
 static_assert(sizeof(os_buf) == sizeof(struct iovec) && offsetof(os_buf, data) == offsetof(struct iovec, iov_base) &&
                   offsetof(os_buf, len) == offsetof(struct iovec, iov_len),
@@ -81,6 +82,7 @@ void os_sockets_fini(void) {
 /* ---- life ---- */
 
 int os_socket_open(os_socket_type type, const os_addr *family_of, os_socket *out) {
+  if (sim_here != NULL) return sim_socket_open(type, out);
   int how = (type == OS_TCP ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
   int s = socket(socket_addr(family_of)->sa_family, how, 0);
   if (s < 0) return os_error(errno);
@@ -89,10 +91,15 @@ int os_socket_open(os_socket_type type, const os_addr *family_of, os_socket *out
 }
 
 void os_socket_close(os_socket s) {
+  if (sim_owns(s)) {
+    sim_socket_close(s);
+    return;
+  }
   close(s); /* whatever it says: on Linux the descriptor is gone even after EINTR */
 }
 
 int os_socket_bind(os_socket s, const os_addr *at) {
+  if (sim_owns(s)) return sim_socket_bind(s, at);
   int       err = 0, type = 0;
   socklen_t len = sizeof type;
   if (getsockopt(s, SOL_SOCKET, SO_TYPE, &type, &len) != 0) return os_error(errno);
@@ -104,14 +111,17 @@ int os_socket_bind(os_socket s, const os_addr *at) {
 }
 
 void os_socket_stop_listening(os_socket s) {
-  shutdown(s, SHUT_RD);
+  if (sim_owns(s)) sim_socket_stop_listening(s);
+  else shutdown(s, SHUT_RD);
 }
 
 int os_socket_share_address(os_socket s) {
+  if (sim_owns(s)) return sim_socket_share_address(s);
   return socket_set(s, SOL_SOCKET, SO_REUSEPORT, 1);
 }
 
 int os_socket_listen(os_socket s, int backlog) {
+  if (sim_owns(s)) return sim_socket_listen(s, backlog);
   return (int)socket_result(listen(s, backlog));
 }
 
@@ -136,14 +146,17 @@ static int socket_ask_peer(int s, struct sockaddr *out, socklen_t *len) {
 }
 
 int os_socket_local(os_socket s, os_addr *out) {
+  if (sim_owns(s)) return sim_socket_local(s, out);
   return socket_name(s, socket_ask_local, out);
 }
 
 int os_socket_peer(os_socket s, os_addr *out) {
+  if (sim_owns(s)) return sim_socket_peer(s, out);
   return socket_name(s, socket_ask_peer, out);
 }
 
 bool os_socket_was_connected(os_socket s) {
+  if (sim_owns(s)) return sim_socket_was_connected(s);
   os_addr peer;
   if (os_socket_peer(s, &peer) >= 0) return true;
   struct pollfd look = {.fd = s, .events = POLLIN};
@@ -151,21 +164,25 @@ bool os_socket_was_connected(os_socket s) {
 }
 
 int os_socket_set_nodelay(os_socket s, bool on) {
+  if (sim_owns(s)) return sim_socket_set_nodelay(s);
   return socket_set(s, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
 int os_socket_set_buffers(os_socket s, int send_bytes, int recv_bytes) {
+  if (sim_owns(s)) return sim_socket_set_buffers(s, send_bytes);
   int err = send_bytes > 0 ? socket_set(s, SOL_SOCKET, SO_SNDBUF, send_bytes) : 0;
   if (err < 0 || recv_bytes <= 0) return err;
   return socket_set(s, SOL_SOCKET, SO_RCVBUF, recv_bytes);
 }
 
 int os_socket_set_reset_on_close(os_socket s) {
+  if (sim_owns(s)) return sim_socket_set_reset_on_close(s);
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
   return (int)socket_result(setsockopt(s, SOL_SOCKET, SO_LINGER, &linger, sizeof linger));
 }
 
 int os_socket_take_error(os_socket s) {
+  if (sim_owns(s)) return sim_socket_take_error(s);
   int       raw = 0;
   socklen_t len = sizeof raw;
   if (getsockopt(s, SOL_SOCKET, SO_ERROR, &raw, &len) != 0) return os_error(errno);
@@ -179,6 +196,7 @@ int os_socket_take_error(os_socket s) {
  * A call that a signal interrupted is made again: told as EAGAIN, it would seem to prove that nothing is there. */
 
 int64_t os_socket_recv(os_socket s, void *data, size_t len) {
+  if (sim_owns(s)) return sim_socket_recv(s, &(os_buf){data, len}, 1, NULL, &(bool){false});
   for (;;) {
     int64_t n = syscall(SYS_recvfrom, s, data, len, 0, NULL, NULL);
     if (n >= 0 || errno != EINTR) return socket_result(n);
@@ -186,6 +204,7 @@ int64_t os_socket_recv(os_socket s, void *data, size_t len) {
 }
 
 int64_t os_socket_send(os_socket s, const void *data, size_t len) {
+  if (sim_owns(s)) return sim_socket_send(s, &(os_buf){(void *)data, len}, 1, NULL);
   for (;;) {
     int64_t n = syscall(SYS_sendto, s, data, len, MSG_NOSIGNAL, NULL, 0);
     if (n >= 0 || errno != EINTR) return socket_result(n);
@@ -193,6 +212,7 @@ int64_t os_socket_send(os_socket s, const void *data, size_t len) {
 }
 
 int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_addr *out_from, bool *out_cut) {
+  if (sim_owns(s)) return sim_socket_recv(s, bufs, count, out_from, out_cut);
   struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
   if (out_from != NULL) {
     msg.msg_name = out_from->bytes;
@@ -208,6 +228,7 @@ int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_
 }
 
 int64_t os_socket_send_bufs(os_socket s, const os_buf *bufs, unsigned count, const os_addr *to) {
+  if (sim_owns(s)) return sim_socket_send(s, bufs, count, to);
   struct msghdr msg = {.msg_iov = (struct iovec *)bufs, .msg_iovlen = count};
   if (to != NULL) {
     msg.msg_name = (void *)to->bytes;
@@ -220,14 +241,17 @@ int64_t os_socket_send_bufs(os_socket s, const os_buf *bufs, unsigned count, con
 }
 
 int os_socket_shutdown_send(os_socket s) {
+  if (sim_owns(s)) return sim_socket_shutdown_send(s);
   return (int)socket_result(shutdown(s, SHUT_WR));
 }
 
 int os_socket_connect(os_socket s, const os_addr *to) {
+  if (sim_owns(s)) return sim_socket_connect(s, to);
   return (int)socket_result(connect(s, socket_addr(to), to->len));
 }
 
 int os_socket_accept(os_socket listener, os_socket *out, os_addr *out_peer) {
+  if (sim_owns(listener)) return sim_socket_accept(listener, out, out_peer);
   os_addr   peer = {0};
   socklen_t len = sizeof peer.bytes;
   int       s;
@@ -249,6 +273,7 @@ static int socket_wait_bits(short seen) {
 }
 
 int os_socket_wait(os_socket s, int events, int64_t timeout_ns) {
+  if (sim_owns(s)) return sim_socket_wait(s, events, timeout_ns);
   struct pollfd ask = {.fd = s};
   if ((events & OS_READABLE) != 0) ask.events |= POLLIN;
   if ((events & OS_WRITABLE) != 0) ask.events |= POLLOUT;

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/sim_seam.h"
 #include "os/socket.h"
 
 #ifndef ERROR_HANDLES_CLOSED
@@ -89,6 +90,7 @@ static int socket_set_nonblocking(os_socket s) {
 }
 
 int os_socket_open(os_socket_type type, const os_addr *family_of, os_socket *out) {
+  if (sim_here != NULL) return sim_socket_open(type, out);
   SOCKET s = WSASocketW(socket_addr(family_of)->sa_family, type == OS_TCP ? SOCK_STREAM : SOCK_DGRAM, 0, NULL, 0,
                         WSA_FLAG_OVERLAPPED | WSA_FLAG_NO_HANDLE_INHERIT);
   if (s == INVALID_SOCKET) return os_error(WSAGetLastError());
@@ -102,10 +104,15 @@ int os_socket_open(os_socket_type type, const os_addr *family_of, os_socket *out
 }
 
 void os_socket_close(os_socket s) {
+  if (sim_owns(s)) {
+    sim_socket_close(s);
+    return;
+  }
   closesocket(s);
 }
 
 int os_socket_bind(os_socket s, const os_addr *at) {
+  if (sim_owns(s)) return sim_socket_bind(s, at);
   int err = socket_set(s, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1); /* without it anybody may bind over us */
   if (err == 0 && socket_addr(at)->sa_family == AF_INET6) err = socket_set(s, IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (err < 0) return err;
@@ -113,15 +120,17 @@ int os_socket_bind(os_socket s, const os_addr *at) {
 }
 
 void os_socket_stop_listening(os_socket s) {
-  (void)s; /* closing it is enough */
+  if (sim_owns(s)) sim_socket_stop_listening(s); /* of a real one the close is enough */
 }
 
 int os_socket_share_address(os_socket s) {
+  if (sim_owns(s)) return sim_socket_share_address(s);
   (void)s;
   return PORTICO_ENOTSUP; /* SO_REUSEADDR lets sockets share an address, but all connections go to one of them */
 }
 
 int os_socket_listen(os_socket s, int backlog) {
+  if (sim_owns(s)) return sim_socket_listen(s, backlog);
   return socket_result(listen(s, backlog));
 }
 
@@ -137,34 +146,41 @@ static int socket_name(os_socket s, int(WSAAPI *ask)(SOCKET, struct sockaddr *, 
 }
 
 int os_socket_local(os_socket s, os_addr *out) {
+  if (sim_owns(s)) return sim_socket_local(s, out);
   return socket_name(s, getsockname, out);
 }
 
 int os_socket_peer(os_socket s, os_addr *out) {
+  if (sim_owns(s)) return sim_socket_peer(s, out);
   return socket_name(s, getpeername, out);
 }
 
 bool os_socket_was_connected(os_socket s) {
+  if (sim_owns(s)) return sim_socket_was_connected(s);
   os_addr peer;
   return os_socket_peer(s, &peer) >= 0; /* a reset does not take the name of the peer away */
 }
 
 int os_socket_set_nodelay(os_socket s, bool on) {
+  if (sim_owns(s)) return sim_socket_set_nodelay(s);
   return socket_set(s, IPPROTO_TCP, TCP_NODELAY, on);
 }
 
 int os_socket_set_buffers(os_socket s, int send_bytes, int recv_bytes) {
+  if (sim_owns(s)) return sim_socket_set_buffers(s, send_bytes);
   int err = send_bytes > 0 ? socket_set(s, SOL_SOCKET, SO_SNDBUF, send_bytes) : 0;
   if (err < 0 || recv_bytes <= 0) return err;
   return socket_set(s, SOL_SOCKET, SO_RCVBUF, recv_bytes);
 }
 
 int os_socket_set_reset_on_close(os_socket s) {
+  if (sim_owns(s)) return sim_socket_set_reset_on_close(s);
   struct linger linger = {.l_onoff = 1, .l_linger = 0};
   return socket_result(setsockopt(s, SOL_SOCKET, SO_LINGER, (const char *)&linger, sizeof linger));
 }
 
 int os_socket_take_error(os_socket s) {
+  if (sim_owns(s)) return sim_socket_take_error(s);
   int raw = 0, len = sizeof raw;
   if (getsockopt(s, SOL_SOCKET, SO_ERROR, (char *)&raw, &len) != 0) return os_error(WSAGetLastError());
   return os_error(raw);
@@ -177,10 +193,12 @@ static int socket_len(size_t len) {
 }
 
 int64_t os_socket_recv(os_socket s, void *data, size_t len) {
+  if (sim_owns(s)) return sim_socket_recv(s, &(os_buf){data, len}, 1, NULL, &(bool){false});
   return socket_result(recv(s, data, socket_len(len), 0));
 }
 
 int64_t os_socket_send(os_socket s, const void *data, size_t len) {
+  if (sim_owns(s)) return sim_socket_send(s, &(os_buf){(void *)data, len}, 1, NULL);
   return socket_result(send(s, data, socket_len(len), 0));
 }
 
@@ -192,6 +210,7 @@ static void socket_bufs(WSABUF *out, const os_buf *bufs, unsigned count) {
 }
 
 int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_addr *out_from, bool *out_cut) {
+  if (sim_owns(s)) return sim_socket_recv(s, bufs, count, out_from, out_cut);
   WSABUF  kernel[OS_BUFS_MAX];
   os_addr from = {0};
   INT     from_len = sizeof from.bytes;
@@ -211,6 +230,7 @@ int64_t os_socket_recv_bufs(os_socket s, const os_buf *bufs, unsigned count, os_
 }
 
 int64_t os_socket_send_bufs(os_socket s, const os_buf *bufs, unsigned count, const os_addr *to) {
+  if (sim_owns(s)) return sim_socket_send(s, bufs, count, to);
   WSABUF kernel[OS_BUFS_MAX];
   DWORD  bytes = 0;
   socket_bufs(kernel, bufs, count);
@@ -220,14 +240,17 @@ int64_t os_socket_send_bufs(os_socket s, const os_buf *bufs, unsigned count, con
 }
 
 int os_socket_shutdown_send(os_socket s) {
+  if (sim_owns(s)) return sim_socket_shutdown_send(s);
   return socket_result(shutdown(s, SD_SEND));
 }
 
 int os_socket_connect(os_socket s, const os_addr *to) {
+  if (sim_owns(s)) return sim_socket_connect(s, to);
   return socket_result(connect(s, socket_addr(to), (int)to->len));
 }
 
 int os_socket_accept(os_socket listener, os_socket *out, os_addr *out_peer) {
+  if (sim_owns(listener)) return sim_socket_accept(listener, out, out_peer);
   os_addr peer = {0};
   int     len = sizeof peer.bytes;
   SOCKET  s = accept(listener, (struct sockaddr *)(void *)peer.bytes, &len);
@@ -267,6 +290,7 @@ static int socket_select(os_socket s, int events, int64_t timeout_ns) {
 }
 
 int os_socket_wait(os_socket s, int events, int64_t timeout_ns) {
+  if (sim_owns(s)) return sim_socket_wait(s, events, timeout_ns);
   int64_t now = os_clock_now();
   int64_t end = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
   for (int64_t left = timeout_ns;; left = end - os_clock_now()) {

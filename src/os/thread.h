@@ -103,6 +103,12 @@ void os_thread_view_close(os_thread_view *v);
 /* Processor time that the thread has used, ns; -1 = unknown. */
 int64_t os_thread_cpu_ns(const os_thread_view *v);
 
+#ifdef _WIN32
+enum { OS_THREAD_TELLS_SLEEP = 0 }; /* nobody knows */
+#else
+enum { OS_THREAD_TELLS_SLEEP = 1 };
+#endif
+
 /* True if the thread sleeps in the kernel (not merely waits for a processor); false if it runs or nobody knows. */
 bool os_thread_asleep(const os_thread_view *v);
 

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/sim_seam.h"
 #include "os/socket.h"
 
 /* ---- mutex ---- */
@@ -99,6 +100,10 @@ static struct timespec event_deadline(int64_t timeout_ns) {
 
 bool os_event_wait(os_event *e, int64_t timeout_ns) {
   if (event_take_or_announce(e)) return true;
+  if (sim_virtual_here != NULL) {
+    sim_clock_wait(timeout_ns);
+    return atomic_exchange_explicit(&e->state, EVENT_CLEAR, memory_order_acquire) == EVENT_SET;
+  }
   struct timespec  due;
   struct timespec *until = NULL;
   if (timeout_ns >= 0) {
@@ -120,20 +125,23 @@ static_assert(sizeof(pthread_t) <= sizeof(uintptr_t), "a pthread_t fits into os_
 
 typedef struct thread_start {
   void (*body)(void *arg);
-  void *arg;
+  void   *arg;
+  os_sim *world; /* a reference, or NULL */
 } thread_start;
 
 static void *thread_main(void *arg) {
   thread_start start = *(thread_start *)arg;
   free(arg);
+  if (start.world != NULL) os_sim_enter(start.world);
   start.body(start.arg);
+  os_sim_leave();
   return NULL;
 }
 
 int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
   thread_start *start = malloc(sizeof *start);
   if (start == NULL) return PORTICO_ENOMEM;
-  *start = (thread_start){body, arg};
+  *start = (thread_start){body, arg, sim_here};
   pthread_t thread;
   int       err = pthread_create(&thread, NULL, thread_main, start);
   if (err != 0) {

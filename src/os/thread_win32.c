@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "os/clock.h"
+#include "os/sim_seam.h"
 
 /* ---- mutex ---- */
 
@@ -53,6 +54,11 @@ static DWORD event_ms(int64_t ns) {
 }
 
 bool os_event_wait(os_event *e, int64_t timeout_ns) {
+  if (sim_virtual_here != NULL) {
+    bool set = WaitForSingleObject(e->handle, 0) == WAIT_OBJECT_0;
+    if (!set) sim_clock_wait(timeout_ns);
+    return set;
+  }
   if (timeout_ns < 0) return WaitForSingleObject(e->handle, INFINITE) == WAIT_OBJECT_0;
   int64_t now = os_clock_now();
   int64_t end = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
@@ -67,20 +73,23 @@ bool os_event_wait(os_event *e, int64_t timeout_ns) {
 
 typedef struct thread_start {
   void (*body)(void *arg);
-  void *arg;
+  void   *arg;
+  os_sim *world; /* a reference, or NULL */
 } thread_start;
 
 static unsigned __stdcall thread_main(void *arg) {
   thread_start start = *(thread_start *)arg;
   free(arg);
+  if (start.world != NULL) os_sim_enter(start.world);
   start.body(start.arg);
+  os_sim_leave();
   return 0;
 }
 
 int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
   thread_start *start = malloc(sizeof *start);
   if (start == NULL) return PORTICO_ENOMEM;
-  *start = (thread_start){body, arg};
+  *start = (thread_start){body, arg, sim_here};
   t->handle = _beginthreadex(NULL, 0, thread_main, start, 0, NULL);
   if (t->handle != 0) return 0;
   free(start);

@@ -1,10 +1,12 @@
 /* port.c - the front of the completion port: picks a backend, checks what all of them would check alike, passes on. */
 #include "port/port.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "os/sim.h"
 #include "port/port_backend.h"
 
 static const port_backend *const port_backends[] = {
@@ -22,22 +24,38 @@ enum { PORT_BACKENDS = sizeof port_backends / sizeof port_backends[0] };
 
 /* ---- the port ---- */
 
+/* In a simulated network there is only one that its sockets fit. */
 const char *port_backend_name(unsigned index) {
+  if (os_sim_here() != NULL) return index == 0 ? port_sim.name : NULL;
   return index < PORT_BACKENDS ? port_backends[index]->name : NULL;
 }
 
 static const port_backend *port_backend_find(const char *name) {
-  if (name == NULL || strcmp(name, "auto") == 0) return port_backends[0];
+  if (name == NULL || strcmp(name, "auto") == 0) name = port_backend_name(0);
   for (unsigned i = 0; i < PORT_BACKENDS; i++) {
     if (strcmp(port_backends[i]->name, name) == 0) return port_backends[i];
   }
-  return NULL;
+  return strcmp(port_sim.name, name) == 0 ? &port_sim : NULL;
+}
+
+/* Sockets of the system and those of a simulated network do not mix.
+ * result   NULL: the backend fits where the calling thread is; else why not */
+static const char *port_backend_misfit(const port_backend *backend) {
+  bool simulated = os_sim_here() != NULL;
+  if ((backend == &port_sim) == simulated) return NULL;
+  return simulated ? "this thread is in a simulated network, where only the backend sim works"
+                   : "this thread is in no simulated network";
 }
 
 int port_open(const port_options *options, port **out_port) {
   if (options == NULL || out_port == NULL) return PORTICO_EINVAL;
   const port_backend *backend = port_backend_find(options->backend);
   if (backend == NULL) return PORTICO_ENOTSUP;
+  const char *misfit = port_backend_misfit(backend);
+  if (misfit != NULL) {
+    if (options->out_why != NULL) snprintf(options->out_why, PORT_WHY_BYTES, "%s", misfit);
+    return PORTICO_ENOTSUP;
+  }
   port *p;
   int   err = backend->open(options, &p);
   if (err < 0) return err;
@@ -93,7 +111,7 @@ int port_post(port *p, void *key, port_op *op, uint32_t bytes) {
 
 /* A handle is made before it is known which backend it will be attached to, so it has room for any. */
 static size_t port_handle_bytes(void) {
-  size_t bytes = sizeof(port_handle);
+  size_t bytes = port_sim.handle_bytes;
   for (unsigned i = 0; i < PORT_BACKENDS; i++) {
     if (port_backends[i]->handle_bytes > bytes) bytes = port_backends[i]->handle_bytes;
   }

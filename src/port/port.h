@@ -90,7 +90,8 @@ typedef struct port_stats {
  * owns     one reference, yours: port_close, then port_unref */
 int port_open(const port_options *options, port **out_port);
 
-/* Names the backend that number index (0, 1, ...) has on this system; NULL after the last. */
+/* Names the backend that number index (0, 1, ...) has here; NULL after the last. In a simulated network (os/sim.h) that
+ * is "sim" alone, which elsewhere is none. Who asks for one that is not here is told ENOTSUP. */
 const char *port_backend_name(unsigned index);
 
 /* Releases every waiter with ECLOSED and hands each packet that is still queued to on_drop (may be NULL), on this

@@ -67,6 +67,7 @@ struct port_backend {
 };
 
 extern const port_backend port_epoll;
+extern const port_backend port_sim;
 extern const port_backend port_uring;
 extern const port_backend port_iocp;
 

@@ -431,17 +431,15 @@ int port_queue_get(port_queue *q, port_packet *out_packets, unsigned max, int64_
   for (;;) {
     if (m->handed) return queue_take_and_unlock(q, m, out_packets, max, one_key);
     if (q->closed) break;
-    bool open = q->active < q->max;
-    if (open && q->queued > 0 && !look) {
-      return queue_take_and_unlock(q, m, out_packets, max, one_key);
-    }
+    bool open = q->active < q->max, takes = open && q->queued > 0;
+    if (takes && !look) return queue_take_and_unlock(q, m, out_packets, max, one_key);
     /* One look is a look at the source, too, unless somebody else does that or it would be of no use. */
     bool looked = polled || q->leader != NULL || !open;
     bool expired = timeout_ns == 0 ? looked : until_ns != INT64_MAX && os_clock_now() >= until_ns;
-    if (expired) return queue_expire_and_unlock(q, m);
+    if (expired && !takes) return queue_expire_and_unlock(q, m); /* it takes right after the look */
     /* With packets waiting that only the gate holds back there is no use in more of them. */
     if (q->leader == NULL && (open || q->queued == 0)) {
-      queue_poll_locked(q, m, open && q->queued > 0 ? 0 : until_ns);
+      queue_poll_locked(q, m, takes ? 0 : until_ns);
       polled = true;
       look = false;
     } else {

@@ -277,7 +277,8 @@ static void ready_port_destroy(port *base) {
 }
 
 static unsigned ready_caps(const port *p) {
-  unsigned monitor = ((const ready_port *)p)->queue.monitor.started ? PORT_CAP_MONITOR : 0;
+  bool     monitored = OS_THREAD_TELLS_SLEEP && ((const ready_port *)p)->queue.monitor.started;
+  unsigned monitor = monitored ? PORT_CAP_MONITOR : 0;
   return PORT_CAP_LIFO | PORT_CAP_CONCURRENCY | monitor;
 }
 
@@ -558,34 +559,23 @@ static int ready_cancel_all(port_handle *base) {
   return n;
 }
 
-const port_backend port_epoll = {
-    .name = "epoll",
-    .caps = ready_caps,
-    .concurrency = ready_concurrency,
-    .open = ready_port_open,
-    .close = ready_port_close,
-    .destroy = ready_port_destroy,
-    .get = ready_get,
-    .post = ready_post,
-    .post_op = ready_post_op,
-    .stats = ready_stats,
-    .timer = ready_timer,
-    .handle_bytes = sizeof(ready_handle),
-    .attach = ready_attach,
-    .handle_close = ready_handle_close,
-    .accept = ready_accept,
-    .accepted = ready_accepted,
-    .connect = ready_connect,
-    .recv = ready_recv,
-    .recv_ready = ready_recv_ready,
-    .take = ready_take,
-    .send = ready_send,
-    .try_send = ready_try_send_now,
-    .send_soon = ready_try_send_now,
-    .recv_from = ready_recv_from,
-    .send_to = ready_send_to,
-    .shutdown_send = ready_shutdown_send,
-    .file = ready_file,
-    .cancel = ready_cancel,
-    .cancel_all = ready_cancel_all,
-};
+/* ---- the backends ---- */
+
+/* They differ by where they are opened: the poller is of the calling thread's world, or of the kernel. */
+#define READY_BACKEND(backend_name) \
+  { \
+    .name = (backend_name), .open = ready_port_open, \
+    .caps = ready_caps, .concurrency = ready_concurrency, .close = ready_port_close, \
+    .destroy = ready_port_destroy, .get = ready_get, .post = ready_post, .post_op = ready_post_op, \
+    .stats = ready_stats, .timer = ready_timer, .handle_bytes = sizeof(ready_handle), .attach = ready_attach, \
+    .handle_close = ready_handle_close, .accept = ready_accept, .accepted = ready_accepted, \
+    .connect = ready_connect, .recv = ready_recv, .recv_ready = ready_recv_ready, .take = ready_take, \
+    .send = ready_send, .try_send = ready_try_send_now, .send_soon = ready_try_send_now, \
+    .recv_from = ready_recv_from, .send_to = ready_send_to, .shutdown_send = ready_shutdown_send, \
+    .file = ready_file, .cancel = ready_cancel, .cancel_all = ready_cancel_all, \
+  }
+
+#ifdef __linux__
+const port_backend port_epoll = READY_BACKEND("epoll");
+#endif
+const port_backend port_sim = READY_BACKEND("sim");

@@ -1,0 +1,196 @@
+/* run.c - the life of one run: made from its seed, stepped until all is over, checked after each step. */
+#include "run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RUN_PACKETS = 8, RUN_STEPS_MAX = 1000000 };
+static const int64_t run_patience_ns = 20LL * OS_NS_PER_S; /* virtual: far beyond any delay and retry of a world */
+
+_Noreturn void run_fail(const run *r, const char *what, const char *file, int line) {
+  fflush(stdout);
+  fprintf(stderr, "%s:%d: %s\n", file, line, what);
+  fprintf(stderr, "seed %" PRIu64 " failed; again, with all that happens: sim --from %" PRIu64 " --seeds 1 --trace\n",
+          r->seed, r->seed);
+  exit(1);
+}
+
+uint64_t run_random(run *r, uint64_t n) {
+  return os_sim_random(r->world, n);
+}
+
+bool run_chance(run *r, unsigned percent) {
+  return run_random(r, 100) < percent;
+}
+
+static void run_hash(run *r, uint64_t value) {
+  r->hash = (r->hash ^ value) * 0x100000001b3;
+}
+
+void run_note(run *r, const char *what, unsigned who, int64_t amount) {
+  for (const char *c = what; *c != '\0'; c++) run_hash(r, (unsigned char)*c);
+  run_hash(r, who);
+  run_hash(r, (uint64_t)amount);
+  if (r->trace) printf("    e%u %s %" PRId64 "\n", who, what, amount);
+}
+
+/* ---- watched operations ---- */
+
+void run_starting(watched *w, const char *what, unsigned who, void *key,
+                  void (*on_end)(run *r, watched *w, const port_packet *packet)) {
+  w->what = what;
+  w->who = who;
+  w->key = key;
+  w->on_end = on_end;
+  w->cancelled = false;
+}
+
+bool run_started(run *r, watched *w, int err) {
+  EXPECT(r, !w->pending);
+  EXPECT(r, err <= 0);
+  if (err == 0) {
+    w->pending = true;
+    r->pending++;
+  } else {
+    run_note(r, w->what, w->who, err);
+    EXPECT(r, !r->calm);
+  }
+  return err == 0;
+}
+
+void run_cancel(run *r, watched *w) {
+  int err = port_cancel(&w->op);
+  run_note(r, "cancel", w->who, err);
+  EXPECT(r, err == 0 || err == PORTICO_ENOTFOUND);
+  if (!w->pending || w->cancelled) EXPECT(r, err == PORTICO_ENOTFOUND);
+  else w->cancelled = err == 0;
+}
+
+static void run_on_packet(run *r, ticks *t, const port_packet *packet) {
+  EXPECT(r, r->pending > 0);
+  r->pending--;
+  r->progress_ns = os_clock_now();
+  if (packet->key == &ticks_post_key) {
+    ticks_on_post(t, packet);
+    return;
+  }
+  watched *w = (watched *)packet->op;
+  run_note(r, w->what, w->who, packet->err < 0 ? packet->err : (int64_t)packet->bytes);
+  EXPECT(r, w->pending); /* one packet for each start */
+  EXPECT(r, packet->key == w->key);
+  w->pending = false;
+  w->on_end(r, w, packet);
+}
+
+/* What the port counts is what was started and not taken. */
+static void run_check_counts(run *r) {
+  port_stats stats;
+  port_get_stats(r->p, &stats);
+  EXPECT(r, stats.pending + stats.queued == r->pending);
+}
+
+/* ---- one run ---- */
+
+static uint32_t run_rate(uint64_t *dice, unsigned most_percent) {
+  *dice = *dice * 6364136223846793005 + 1442695040888963407;
+  return (*dice >> 33) % 2 == 0 ? 0 : (uint32_t)((*dice >> 34) % (most_percent * (OS_SIM_ALWAYS / 100)));
+}
+
+static void run_print(const char *line, void *arg) {
+  (void)arg;
+  printf("%s\n", line);
+}
+
+/* Half of the runs are calm; in each some faults are frequent and others do not happen. */
+static void run_open(run *r) {
+  uint64_t       dice = r->seed;
+  os_sim_options options = {.seed = r->seed, .on_trace = r->trace ? run_print : NULL};
+  run_rate(&dice, 1);
+  r->calm = (dice >> 40) % 2 == 0;
+  options.rates = (os_sim_rates){.delay = run_rate(&dice, 90),
+                                 .split = run_rate(&dice, 50),
+                                 .short_send = run_rate(&dice, 50),
+                                 .again = run_rate(&dice, 30),
+                                 .spurious = run_rate(&dice, 30),
+                                 .shuffle = run_rate(&dice, 100),
+                                 .stall = run_rate(&dice, 1)};
+  options.buffer_bytes = 200 + (dice >> 40) % 8000;
+  if (!r->calm) {
+    options.rates.reset = run_rate(&dice, 5);
+    options.rates.refuse = run_rate(&dice, 30);
+    options.rates.descriptors = run_rate(&dice, 20);
+    options.rates.buffers = run_rate(&dice, 10);
+    options.rates.memory = run_rate(&dice, 10);
+    options.rates.drop = run_rate(&dice, 30);
+    options.rates.duplicate = run_rate(&dice, 30);
+    options.rates.reorder = run_rate(&dice, 30);
+  }
+  EXPECT(r, os_sim_open(&options, &r->world) == 0);
+  os_sim_enter(r->world);
+  port_options wanted = {.backend = "sim", .concurrency = 1};
+  int          err;
+  do err = port_open(&wanted, &r->p);
+  while (err == PORTICO_ENOMEM && !r->calm);
+  EXPECT(r, err == 0);
+}
+
+/* Everything was closed: nothing may be left, anywhere. */
+static void run_close(run *r) {
+  port_stats   stats;
+  os_sim_stats world;
+  port_get_stats(r->p, &stats);
+  EXPECT(r, stats.pending == 0 && stats.queued == 0);
+  EXPECT(r, port_close(r->p, NULL, NULL) == 0);
+  os_sim_get_stats(r->world, &world);
+  EXPECT(r, world.sockets == 0);
+  EXPECT(r, world.stale_calls == 0);
+  run_hash(r, world.trace_hash);
+  port_packet none; /* lets this thread's membership go, and with it the port */
+  EXPECT(r, port_get(r->p, &none, 1, 0) == PORTICO_ECLOSED);
+  port_unref(r->p);
+  os_sim_leave();
+  os_sim_close(r->world);
+}
+
+/* Takes packets, as a worker does, and hands them out. */
+static void run_take(run *r, ticks *t) {
+  port_packet packets[RUN_PACKETS];
+  unsigned    max = 1 + (unsigned)run_random(r, RUN_PACKETS);
+  int64_t     timeout_ns = run_chance(r, 20) ? 0 : (int64_t)run_random(r, 5 * OS_NS_PER_MS);
+  int64_t     began_ns = os_clock_now();
+  bool        one_key = run_chance(r, 50);
+  int         n = (one_key ? port_get_run : port_get)(r->p, packets, max, timeout_ns);
+  EXPECT(r, n >= 1 || n == PORTICO_ETIMEDOUT);
+  if (n < 0) { /* never early, and not while there is something to take */
+    port_stats stats;
+    port_get_stats(r->p, &stats);
+    EXPECT(r, os_clock_now() - began_ns >= timeout_ns && stats.queued == 0);
+  }
+  for (int i = 0; i < n; i++) {
+    if (one_key) EXPECT(r, packets[i].key == packets[0].key);
+    run_on_packet(r, t, &packets[i]);
+  }
+}
+
+uint64_t run_seed(uint64_t seed, bool trace) {
+  run r = {.seed = seed, .trace = trace, .hash = 0xcbf29ce484222325};
+  run_open(&r);
+  r.progress_ns = os_clock_now();
+  streams   *s = streams_open(&r);
+  datagrams *d = datagrams_open(&r);
+  ticks     *t = ticks_open(&r);
+  for (unsigned steps = 0; r.busy > 0 || r.pending > 0; steps++) {
+    streams_step(s);
+    ticks_step(t);
+    run_take(&r, t);
+    run_check_counts(&r);
+    EXPECT(&r, steps < RUN_STEPS_MAX);
+    EXPECT(&r, os_clock_now() - r.progress_ns < run_patience_ns); /* something was lost: nothing moves any more */
+  }
+  streams_close(s);
+  datagrams_close(d);
+  ticks_close(t);
+  run_close(&r);
+  return r.hash;
+}

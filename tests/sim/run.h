@@ -1,0 +1,88 @@
+/* run.h - one seeded run: a world, a port in it, operations that are watched, and what a workload may ask for.
+ * A rule that does not hold ends the program, with the command that shows the same run again. */
+#ifndef PORTICO_TESTS_SIM_RUN_H
+#define PORTICO_TESTS_SIM_RUN_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/clock.h"
+#include "os/sim.h"
+#include "os/socket.h"
+#include "port/port.h"
+
+typedef struct run run;
+
+/* An operation whose packet is awaited: exactly one must come, with the key and the kind it was started with. */
+typedef struct watched watched;
+struct watched {
+  port_op     op; /* first: a packet names it */
+  const char *what;
+  unsigned    who; /* of the ends of streams, from 1; 0 = another */
+  void       *key;
+  bool        pending;
+  bool        cancelled; /* port_cancel said that it would end early */
+  void (*on_end)(run *r, watched *w, const port_packet *packet);
+};
+
+struct run {
+  uint64_t seed;
+  bool     trace;
+  bool     calm; /* nothing goes wrong in here: whatever is sent must arrive */
+  os_sim  *world;
+  port    *p;
+  size_t   pending;     /* watched operations and posts whose packets were not taken */
+  size_t   busy;        /* parts of the workload that are not over */
+  int64_t  progress_ns; /* when the last packet came */
+  uint64_t hash;        /* of all that the workload saw */
+};
+
+/* Ends the program unless the condition holds. */
+#define EXPECT(r, condition) ((condition) ? (void)0 : run_fail((r), #condition, __FILE__, __LINE__))
+_Noreturn void run_fail(const run *r, const char *what, const char *file, int line);
+
+/* A number below n; true in `percent` of a hundred cases. */
+uint64_t run_random(run *r, uint64_t n);
+bool     run_chance(run *r, unsigned percent);
+
+/* A line of the trace of what the workload does or sees. */
+void run_note(run *r, const char *what, unsigned who, int64_t amount);
+
+/* To be called right before an operation is started; then what the start returned. True if it is under way; false on an
+ * error, which in a calm run there must not be. */
+void run_starting(watched *w, const char *what, unsigned who, void *key,
+                  void (*on_end)(run *r, watched *w, const port_packet *packet));
+bool run_started(run *r, watched *w, int err);
+
+/* Cancels it if it is pending, and checks what that returns. */
+void run_cancel(run *r, watched *w);
+
+/* ---- the parts of a workload; each counts as busy until it is over ---- */
+
+typedef struct streams   streams;
+typedef struct datagrams datagrams;
+typedef struct ticks     ticks;
+
+/* Clients and servers over streams, in streams.c; open starts, step does something now and then, close checks what is
+ * left and frees. */
+streams *streams_open(run *r);
+void     streams_step(streams *s);
+void     streams_close(streams *s);
+
+/* Two that send datagrams to each other, in datagrams.c. */
+datagrams *datagrams_open(run *r);
+void       datagrams_close(datagrams *d);
+
+/* Timers and posts, in ticks.c. */
+ticks *ticks_open(run *r);
+void   ticks_step(ticks *t);
+void   ticks_close(ticks *t);
+
+/* Takes a packet of a post to whom it belongs. */
+void ticks_on_post(ticks *t, const port_packet *packet);
+extern char ticks_post_key; /* its address is the key of posts */
+
+/* Runs one seed to its end. result: the hash of what happened */
+uint64_t run_seed(uint64_t seed, bool trace);
+
+#endif
