@@ -11,8 +11,8 @@ typedef os_socket os_file;
 enum {
   OS_FILE_READ = 1,
   OS_FILE_WRITE = 2,
-  OS_FILE_CREATE = 4,   /* make it if there is none */
-  OS_FILE_NEW = 8,      /* with OS_FILE_CREATE: there must be none */
+  OS_FILE_CREATE = 4,    /* make it if there is none */
+  OS_FILE_NEW = 8,       /* with OS_FILE_CREATE: there must be none */
   OS_FILE_TRUNCATE = 16, /* with OS_FILE_WRITE: forget what is in it */
 };
 

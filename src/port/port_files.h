@@ -19,19 +19,19 @@ typedef struct files_helper {
   os_event    event; /* it has an op, or is to end */
   port_files *files;
   /* under files->lock */
-  sock_op *op;     /* that it runs; NULL = none */
-  bool     orphan; /* the handle of that op is closed: who ends the last such op frees it */
+  sock_op    *op;     /* that it runs; NULL = none */
+  bool        orphan; /* the handle of that op is closed: who ends the last such op frees it */
 } files_helper;
 
 struct port_files {
-  os_mutex lock; /* no other is taken under it */
+  os_mutex     lock; /* no other is taken under it */
   /* under lock */
   sock_files   waiting;
   unsigned     started; /* helpers[0] to helpers[started - 1] have a thread */
   bool         stop;
   files_helper helpers[FILES_HELPERS_MAX];
   /* fixed after init */
-  port_queue *queue;
+  port_queue  *queue;
 };
 
 /* Makes one without threads; frees one that was stopped. */

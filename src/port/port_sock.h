@@ -39,10 +39,10 @@ typedef struct sock_data {
 
 /* What part of a file, and how far. */
 typedef struct sock_file {
-  unsigned char *data;
-  uint64_t       offset;
-  uint32_t       len, done;
-  void          *keeper; /* the backend's: its lock guards the op; the handle may be gone sooner */
+  unsigned char  *data;
+  uint64_t        offset;
+  uint32_t        len, done;
+  void           *keeper;      /* the backend's: its lock guards the op; the handle may be gone sooner */
   struct sock_op *next, *prev; /* in a sock_files */
 } sock_file;
 

@@ -180,7 +180,7 @@ static void r68_what_it_was_not_opened_for_is_refused(void **state) {
 static void r68_a_full_disk_says_so(void **state) {
   fixture *f = *state;
   port    *p = fixture_port(f, 1);
-  os_file  full;
+  os_file  full = OS_FILE_NONE;
   if (fixture_slow() || os_file_open("/dev/full", OS_FILE_WRITE, &full) < 0) {
     print_message("skipped: there is no /dev/full here\n");
     skip();
