@@ -206,12 +206,12 @@ static void stream_start_recv(stream *s) {
   else s->receiving = true;
 }
 
-/* Receives on, unless there is a reason not to. */
+/* Receives on, unless there is a reason not to. While it is closing what comes is dropped, but taken: the peer may have
+ * to get rid of it before it reads what is still queued here, and its end is to be seen. */
 static void stream_resume_recv(stream *s) {
   if (s->receiving || s->ended || !stream_connected(s)) return;
-  bool paused = s->choked && s->group->recv_pause;
-  bool lingers = s->task != NULL && s->task->kind == TASK_LINGER; /* to see the peer's end */
-  if (s->state == STREAM_OPEN ? !paused : lingers) stream_start_recv(s);
+  bool paused = s->state == STREAM_OPEN && s->choked && s->group->recv_pause;
+  if (!paused) stream_start_recv(s);
 }
 
 /* Does what the turn asked for. */

@@ -119,7 +119,7 @@ int stream_send(stream *s, const void *data, size_t len);
 /* Half-closes our side after what is queued. errors: ECLOSED, ESHUTDOWN (was done before) */
 int stream_shutdown(stream *s);
 
-/* Closes after what is queued was sent; nothing is received any more. The peer gets a second to read it.
+/* Closes after what is queued was sent; what still comes is dropped. The peer gets a second to read it.
  * errors   ECLOSED (is closing already) */
 int stream_close(stream *s);
 

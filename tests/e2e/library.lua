@@ -65,7 +65,9 @@ refused("module 'nothing' not found", pcall(require, "nothing"))
 
 -- the process is everybody's
 refused("portico.stop", pcall(os.exit, 1))
-assert(os.execute() and os.execute("exit 3") == nil and select(3, os.execute("exit 3")) == 3)
+if package.config:sub(1, 1) == "/" then -- there is a shell with such an exit
+  assert(os.execute() and os.execute("exit 3") == nil and select(3, os.execute("exit 3")) == 3)
+end
 assert(debug == nil or debug.sethook == nil)
 
 -- a misspelt name says what was meant

@@ -11,7 +11,7 @@ enum { MAIN_TWICE = 20 }; /* of the seeds, one in so many runs twice */
 
 static volatile sig_atomic_t main_seed_high, main_seed_low; /* of the seed that runs, for who is told of an abort */
 
-/* A CHECK has failed in what is tested: it has said so, and then aborts. */
+/* What is tested has aborted, and a CHECK that did so has said why; or it has crashed. */
 static void main_on_abort(int signo) {
   (void)signo;
   uint64_t seed = (uint64_t)(uint32_t)main_seed_high << 32 | (uint32_t)main_seed_low;
@@ -45,6 +45,9 @@ int main(int argc, char **argv) {
     else main_number(NULL);
   }
   signal(SIGABRT, main_on_abort);
+#ifndef __SANITIZE_ADDRESS__ /* which tells more */
+  signal(SIGSEGV, main_on_abort);
+#endif
   for (uint64_t seed = from; seed < from + count; seed++) {
     uint64_t one = main_run(seed, trace);
     if (!trace && seed % MAIN_TWICE == 0 && main_run(seed, false) != one) {

@@ -60,6 +60,7 @@ void run_cancel(run *r, watched *w);
 /* ---- the parts of a workload; each counts as busy until it is over ---- */
 
 typedef struct streams   streams;
+typedef struct nets      nets;
 typedef struct datagrams datagrams;
 typedef struct ticks     ticks;
 
@@ -68,6 +69,14 @@ typedef struct ticks     ticks;
 streams *streams_open(run *r);
 void     streams_step(streams *s);
 void     streams_close(streams *s);
+
+/* The same over src/net, in nets.c. Its operations are not watched: nets_own tells which packets are its. The step also
+ * ends the turn of the packets that came before it. */
+nets *nets_open(run *r);
+bool  nets_own(const nets *n, const port_packet *packet);
+void  nets_on_packet(nets *n, const port_packet *packet);
+void  nets_step(nets *n);
+void  nets_close(nets *n);
 
 /* Two that send datagrams to each other, in datagrams.c. */
 datagrams *datagrams_open(run *r);

@@ -528,6 +528,25 @@ static void after_a_close_nothing_is_received(void **state) {
   peer_expects_end(f);
 }
 
+/* A peer that first wants to get rid of what it has to say, more than all buffers hold. */
+static void a_closing_stream_takes_what_its_peer_still_sends(void **state) {
+  fixture *f = *state;
+  assert_true(stream_send(f->stream, f->big, BIG) >= PORTICO_EAGAIN);
+  assert_int_equal(stream_close(f->stream), 0);
+  turn_end(&f->turn);
+  int64_t deadline = os_clock_now() + patience_ns;
+  for (size_t said = 0; said < 8 * (size_t)BIG;) {
+    int64_t n = os_socket_send(f->there, f->big, BIG);
+    assert_true(n > 0 || n == PORTICO_EAGAIN);
+    if (n > 0) said += (size_t)n;
+    else if (!step(f, 0)) os_socket_wait(f->there, OS_WRITABLE, glance_ns);
+    assert_true(os_clock_now() < deadline);
+  }
+  peer_expects_pattern(f, BIG);
+  peer_expects_end(f);
+  assert_int_equal(f->seen.bytes, 0);
+}
+
 static void a_close_does_not_wait_for_ever_for_the_peers_end(void **state) {
   fixture *f = *state;
   int64_t  start = os_clock_now();
@@ -769,6 +788,7 @@ int main(void) {
       OPEN(a_half_close_lets_what_is_queued_out_first),
       OPEN(a_close_sends_what_is_queued_first),
       OPEN(after_a_close_nothing_is_received),
+      OPEN(a_closing_stream_takes_what_its_peer_still_sends),
       OPEN(a_close_does_not_wait_for_ever_for_the_peers_end),
       OPEN(a_closed_stream_refuses_everything),
       OPEN(an_abort_resets_the_peer_and_says_why),
