@@ -114,13 +114,14 @@ static void host_init_log(portico_host *h) {
   };
 }
 
-/* The port that was asked for; where the system refuses it, the one that needs least of the system. */
+/* The port that was asked for; where the system refuses io_uring, the one that needs least of the system. */
 static int host_open_port(portico_host *h) {
   char         why[PORT_WHY_BYTES] = "";
   port_options options = {
       .backend = h->config.backend, .concurrency = h->config.concurrency, .monitor = true, .out_why = why};
-  int err = port_open(&options, &h->port);
-  if (err == 0 || why[0] == '\0') return err;
+  int  err = port_open(&options, &h->port);
+  bool uring = options.backend != NULL && strcmp(options.backend, "uring") == 0;
+  if (err == 0 || !uring || why[0] == '\0') return err;
   log_write(&h->log, PORTICO_LOG_INFO, 0, "io_uring is refused here (%s): using epoll instead", why);
   options.backend = "epoll";
   options.out_why = NULL;

@@ -179,8 +179,9 @@ static void stream_announce_drained(stream *s) {
   stream_task *task = stream_begin_task(s, TASK_SEND, stream_on_sent);
   if (task != NULL) {
     task->bytes = 0;
-    if (port_post_op(s->group->turn->port, s->group->turn->key, &task->c.op) == 0) return;
-    stream_end_task(s);
+    int err = port_post_op(s->group->turn->port, s->group->turn->key, &task->c.op);
+    CHECK(err == 0); /* the port is open as long as there are streams */
+    return;
   }
   s->choked = false;
   if (s->group->on->on_drain != NULL) s->group->on->on_drain(s);

@@ -84,8 +84,8 @@ typedef struct sock_line {
 
 /* The first of a line, NULL = none; one more; one less, wherever it is. */
 sock_op *sock_line_first(const sock_line *l);
-void      sock_line_append(sock_line *l, sock_op *op);
-void      sock_line_remove(sock_line *l, sock_op *op);
+void     sock_line_append(sock_line *l, sock_op *op);
+void     sock_line_remove(sock_line *l, sock_op *op);
 
 /* True if the op is one that sends, or connects. */
 bool sock_is_send(const sock_op *op);
@@ -94,8 +94,8 @@ bool sock_is_send(const sock_op *op);
  * sock_op_keep copies the array, and the address to send to, since the op outlives the call.
  * errors   ENOBUFS */
 sock_op *sock_op_init(port_op *base, port_handle *h, sock_kind kind);
-void      sock_op_use(sock_op *op, const port_buf *bufs, unsigned count, os_addr *addr);
-int       sock_op_keep(sock_op *op);
+void     sock_op_use(sock_op *op, const port_buf *bufs, unsigned count, os_addr *addr);
+int      sock_op_keep(sock_op *op);
 
 /* The op is over: its copies go, its packet goes to the others. It is in no line any more. */
 void sock_op_pack(sock_op *op, uint32_t bytes, int err, packet_list *out);

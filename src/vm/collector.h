@@ -1,12 +1,9 @@
 /* collector.h - when a VM's garbage is collected: while it works, and once it has nothing to do.   Layer: vm. */
 #ifndef PORTICO_VM_COLLECTOR_H
 #define PORTICO_VM_COLLECTOR_H
-#include <lua.h>
 #include <stdatomic.h>
 
-#include "net/completion.h"
-
-typedef struct vm vm;
+#include "vm/runtime.h"
 
 /* The worker inside has it, but for `wanted`. */
 typedef struct collector {

@@ -30,6 +30,7 @@ done
 usage_error 'no such level (.*debug' run --log-level loud echo
 usage_error 'no such format (.*json' run --log-format=xml echo
 usage_error 'no such completion port' run --backend kqueue echo
+usage_error 'no such completion port' run --backend sim echo --help # it is for simulated networks
 usage_error 'portico check SCRIPT' check
 usage_error 'portico check SCRIPT' check a b
 usage_error 'unknown option --strict' check --strict a
