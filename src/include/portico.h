@@ -195,6 +195,14 @@ void portico_stdio_binary(void);
  * first portico_open. */
 void portico_return_memory(void);
 
+/* Calls on_file for each file below a folder whose name ends in `suffix` ("" = every one), in the order of their paths.
+ * Names that begin with a dot, and links to folders, are passed over; the parts of a path are joined by "/". If path is
+ * a file, it is the only one, whatever its name. Blocks.
+ * result   how many there were
+ * errors   EINVAL, ENOFILE, EACCES, EMFILE, EIO, ENOMEM: on_file has not been called then
+ * owns     the path given to on_file is valid during the call only */
+int portico_find_files(const char *path, const char *suffix, void (*on_file)(const char *path, void *arg), void *arg);
+
 #ifdef __cplusplus
 }
 #endif
