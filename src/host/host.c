@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "embedded_modules.h" /* made from lua/ by the build */
+#include "host/simulation.h"
 #include "os/clock.h"
 #include "os/process.h"
 
@@ -89,6 +90,18 @@ static int host_configure(portico_config *c) {
   return 0;
 }
 
+/* Modules of this layer. */
+static int host_furnish(portico_host *h) {
+  for (unsigned i = 0; i < h->config.vms; i++) {
+    lua_State *L = h->rt->vms[i]->L;
+    lua_pushcfunction(L, simulation_preload);
+    if (lua_pcall(L, 0, 0, 0) == LUA_OK) continue;
+    runtime_close(h->rt);
+    return PORTICO_ENOMEM;
+  }
+  return 0;
+}
+
 static int host_open_runtime(portico_host *h) {
   runtime_options options = {
       .port = h->port,
@@ -101,7 +114,8 @@ static int host_open_runtime(portico_host *h) {
       .on_idle = host_on_idle,
       .arg = h,
   };
-  return runtime_open(&options, &h->rt);
+  int err = runtime_open(&options, &h->rt);
+  return err < 0 ? err : host_furnish(h);
 }
 
 static void host_init_log(portico_host *h) {

@@ -114,6 +114,19 @@ void sim_unref(os_sim *w) {
   free(w);
 }
 
+void os_sim_set_rates(os_sim *w, const os_sim_rates *rates) {
+  os_mutex_lock(&w->lock);
+  w->options.rates = *rates;
+  os_mutex_unlock(&w->lock);
+}
+
+void os_sim_set_trace(os_sim *w, void (*on_trace)(const char *line, void *arg), void *arg) {
+  os_mutex_lock(&w->lock);
+  w->options.on_trace = on_trace;
+  w->options.trace_arg = arg;
+  os_mutex_unlock(&w->lock);
+}
+
 os_sim *os_sim_here(void) {
   return sim_here;
 }
