@@ -23,16 +23,24 @@ sim.context = {}
 
 local PATIENCE = 10          -- seconds that a wait lasts if the test does not say
 local LOOK = 0.01            -- seconds after which a client looks for what may have arrived, see longest_wait
-local TURNS_MAX = 1000000    -- turns without time passing: something goes round in circles
+local TURNS_MAX = 1000000    -- turns after the time is up: something goes round in circles
 local LOG_SHOWN = 5          -- records of the log shown with a failure
 local SETUP = 'require("portico.testing.capture").start() ' -- no new line: the numbers of the script's lines stay
 local RANK = { debug = 1, info = 2, warn = 3, error = 4 }
 
+local OPTIONS = { args = true, buffer = true, delay_max = true, faults = true, seed = true, sockets_max = true,
+  vms = true }
+
 local open_nets = {} -- oldest first
 local current_seed   -- inside sim.seeds
 
-local Net, Client = {}, {}
-Net.__index, Client.__index = Net, Client
+---@class portico.sim.Net a handler in a network of its own
+local Net = {}
+Net.__index = Net
+
+---@class portico.sim.Client a connection of the test to the handler
+local Client = {}
+Client.__index = Client
 
 -- Opening ------------------------------------------------------------------------------------------------------------
 
@@ -52,7 +60,12 @@ end
 
 local function open_script(name, text, options)
   local spec = { name = name, text = text:gsub("^#[^\n]*", "") }
-  for key, value in pairs(options or {}) do spec[key] = value end
+  for key, value in pairs(options or {}) do
+    if not OPTIONS[key] then
+      failure.raise(("unknown option %s (args, buffer, delay_max, faults, seed, sockets_max or vms)"):format(key))
+    end
+    spec[key] = value
+  end
   spec.seed = spec.seed or current_seed or sim.context.seed or 1
   return open(spec)
 end
@@ -69,8 +82,7 @@ local function open_file(path)
   return file, path
 end
 
----Runs a script in a network of its own. `options`: `args` (list of words), `seed`, `vms`, `faults` (as net:faults),
----`buffer` (bytes of the simulated kernel's buffers), `delay_max` (seconds), `sockets_max`.
+---Runs a script in a network of its own.
 ---@param path string looked for beside the test file, then in the current folder
 ---@param options? portico.sim.Options
 ---@return portico.sim.Net
@@ -113,19 +125,16 @@ end
 -- Turns until ready() says anything but nil, or until `seconds` have passed and all that was due then has run.
 local function turn_until(net, seconds, ready)
   local world, wait = net.world, longest_wait(net)
-  local deadline, last, turns = world:now() + seconds, world:now(), 0
+  local deadline, turns = world:now() + seconds, 0
   while true do
     local answer = ready()
     if answer ~= nil then return answer end
     local now = world:now()
-    turns = now == last and turns + 1 or 0
-    if turns > TURNS_MAX then failure.raise(("no rest at %.6f s: the handler never stops"):format(now)) end
+    turns = now >= deadline and turns + 1 or 0
+    if turns > TURNS_MAX then failure.raise(("no rest at %.6f s: there is always more to do"):format(now)) end
     local did = world:turn(math.min(math.max(deadline - now, 0), wait))
-    if did ~= "ran" and (now >= deadline or did == "ended" and world:now() == now) then
-      net.ended = did == "ended"
-      return ready()
-    end
-    last = now
+    net.ended = did == "ended" -- time passes all the same: bytes may be on their way to a client
+    if did ~= "ran" and now >= deadline then return ready() end
   end
 end
 

@@ -146,6 +146,31 @@ has 'the screen gets TAP then' '^# 11 tests: 10 passed'
 check 'the file gets XML' grep -q '<skipped/>' "$T/report.xml"
 usage_error 'cannot write the report' --output-file "$T/none/report.xml" tests/e2e/test_command
 
+# The examples of the texts: each block of Lua goes into the file that its first line names.
+example() { # FOLDER FILE...
+  folder=$1
+  shift
+  mkdir "$folder"
+  awk -v folder="$folder" '
+    /^```$/ { file = "" }
+    file != "" { print >file }
+    first && match($0, /^-- [a-z_]*\.lua/) { file = folder "/" substr($0, 4, RLENGTH - 3); print >file }
+    { first = /^```lua$/ }' "$@"
+  run "$PORTICO" test "$folder"
+}
+example "$T/shout" README.md
+exits 0 'the example of README.md'
+has 'it passes' '^# 1 tests: 1 passed'
+example "$T/lines" lua/README.md
+exits 0 'the example of lua/README.md'
+has 'it passes' '^# 3 tests: 3 passed'
+sed -i 's/conn.rest .. data/data/' "$T/lines/lines.lua"
+run "$PORTICO" test "$T/lines"
+exits 1 'with a mistake in it, it'
+has 'fails as the text says' \
+  'lines_test.lua:8: every_split: cut after byte 1 of 14, "h" | "ello\\nPortico\\n": expect: other'
+has 'and shows the difference' '^#   received: "4\\n7\\n"$'
+
 # The default scripts.
 run "$PORTICO" test scripts
 exits 0 'test scripts'

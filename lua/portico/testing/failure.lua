@@ -54,6 +54,7 @@ end
 function failure.of(raised)
   if getmetatable(raised) == Failure then return raised end
   local where, text = tostring(raised):match "^([^\n]-:%d+: )(.*)$"
+  if where and is_ours("=" .. where) then where = position() end -- a wrong argument that we have handed on
   return setmetatable({ where = where or "", text = text or tostring(raised), trace = trace() }, Failure)
 end
 
