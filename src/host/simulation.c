@@ -229,14 +229,25 @@ static int simulation_load_text(lua_State *L) {
   return simulation_load_script(L, s, &script);
 }
 
+/* What arrives at a client wakes no program: time must not pass it by, or a client that waits would find that the
+ * program has given up on it meanwhile. */
+static int64_t simulation_until_next(simulation *s, int64_t timeout_ns) {
+  os_sim_stats stats;
+  os_sim_get_stats(s->world, &stats);
+  int64_t left = stats.next_ns - os_clock_now();
+  return left < timeout_ns ? (left > 0 ? left : 0) : timeout_ns;
+}
+
 /* One step; without a program, time passes all the same: what is on its way to clients arrives. In the world. */
 static int simulation_step(simulation *s, int64_t timeout_ns) {
+  timeout_ns = simulation_until_next(s, timeout_ns);
   int ran = simulation_runs(s) ? portico_step(s->host, timeout_ns) : PORTICO_ECLOSED;
   if (ran == PORTICO_ECLOSED) os_event_wait(&s->pause, timeout_ns);
   return ran;
 }
 
-/* simulation:turn([seconds]) -> "ran" | "waited" | "ended" */
+/* simulation:turn([seconds]) -> "ran" | "waited" | "ended": one step of the program. If there is nothing to run, time
+ * passes until there is, until something arrives at a client, or for that many seconds; without a program, too */
 static int simulation_turn(lua_State *L) {
   simulation *s = simulation_check(L);
   double      seconds = luaL_optnumber(L, 2, 0);

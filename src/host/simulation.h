@@ -1,9 +1,10 @@
-/* simulation.h - the Lua module portico.simulation: a program in a simulated network, driven by a script.   Layer: host.
+/* simulation.h - the Lua module portico.simulation: a program in a simulated network.   Layer: host.
  *
- * A world (os/sim.h) with a virtual clock and one seeded generator, a host with own_loop in it, and plain sockets of the
- * script's as its clients. The script's thread is in the world only while it is in one of these calls, since it belongs
- * to another host, too. Equal seeds and equal calls make equal runs, as far as the program does not look at what is not
- * simulated: os.time, addresses of tables, the order of pairs. Everything here belongs to the thread of its VM. */
+ * A world (os/sim.h) with a virtual clock and one seeded generator, a host with own_loop in it, and plain sockets of
+ * the script's as its clients. The script's thread is in the world only while it is in one of these calls, since it
+ * belongs to another host, too; for the port it belongs to one at a time, so a main chunk, on the thread of
+ * portico_start, is the place for this. Equal seeds and equal calls make equal runs, as far as the program does not
+ * look at what is not simulated: os.time, files, addresses of tables, the order of pairs. */
 #ifndef PORTICO_HOST_SIMULATION_H
 #define PORTICO_HOST_SIMULATION_H
 #include <lua.h>

@@ -57,6 +57,7 @@ typedef struct os_sim_options {
 typedef struct os_sim_stats {
   size_t   sockets;     /* open, connections that nobody accepted included */
   size_t   under_way;   /* things that are still to arrive */
+  int64_t  next_ns;     /* when the first of them is due; INT64_MAX = there is none */
   uint64_t happened;    /* lines of the trace so far */
   uint64_t trace_hash;  /* of all of them: equal for equal runs */
   uint64_t stale_calls; /* calls that named a socket that was not open */

@@ -149,6 +149,8 @@ void os_sim_get_stats(os_sim *w, os_sim_stats *out_stats) {
   *out_stats = w->stats;
   out_stats->sockets = w->sockets;
   out_stats->under_way = w->events.count;
+  heap_node *first = heap_first(&w->events);
+  out_stats->next_ns = first == NULL ? INT64_MAX : first->due;
   os_mutex_unlock(&w->lock);
 }
 

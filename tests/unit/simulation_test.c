@@ -16,7 +16,8 @@
 /* What the scripts below have in common: a program that echoes on port 7000, and its client. */
 static const char prelude[] =
     "local simulation = require 'portico.simulation'\n"
-    "local faults = {delay = 0.3, split = 0.3, short_send = 0.3, again = 0.2, spurious = 0.1, shuffle = 0.3, stall = 0.01}\n"
+    "local faults = {delay = 0.3, split = 0.3, short_send = 0.3, again = 0.2, spurious = 0.1, shuffle = 0.3,\n"
+    "  stall = 0.01}\n"
     "local echo = [[local portico = require 'portico'\n"
     "  portico.listen('tcp://127.0.0.1:7000', {on_data = function(c, data) c:send(data) end,\n"
     "    on_end = function(c) portico.log('info', 'end') c:close() end,\n"
@@ -186,6 +187,40 @@ static void a_turn_moves_time_no_further_than_it_may(void **state) {
       "close(s)");
 }
 
+static void time_does_not_pass_by_what_arrives_at_a_client(void **state) {
+  (void)state;
+  run("local s = open({rates = {delay = 1}, delay_max = 0.5}, echo .. ' portico.after(60, portico.stop)')\n"
+      "local c = assert(s:connect('127.0.0.1', 7000))\n"
+      "local begun, back, sent = s:now(), nil, false\n"
+      "while not back do\n"
+      "  equal(s:turn(3600) ~= 'ended', true)\n"
+      "  sent = sent or c:connected() and c:send('x') == 1\n"
+      "  back = sent and c:receive()\n"
+      "end\n"
+      "local took = s:now() - begun\n"
+      "assert(took > 0.001 and took < 5, took)\n"
+      "close(s)");
+}
+
+static void bytes_still_arrive_when_the_program_has_ended(void **state) {
+  (void)state;
+  run("local s = open({rates = {delay = 1}, delay_max = 0.5}, [[local portico = require 'portico'\n"
+      "  local l\n"
+      "  local function on_open(c) l:close() c:send('bye') c:close() end\n"
+      "  l = portico.listen('tcp://127.0.0.1:7000', {on_open = on_open})]])\n"
+      "local c = assert(s:connect('127.0.0.1', 7000))\n"
+      "local got, did = '', ''\n"
+      "turn_until(s, function()\n"
+      "  did = s:turn(1)\n"
+      "  local data, why = c:receive()\n"
+      "  got = got .. (data or '')\n"
+      "  return why == 'END'\n"
+      "end)\n"
+      "equal(got, 'bye')\n"
+      "c:close() turn_until(s, function() return s:turn(1) == 'ended' end)\n"
+      "close(s)");
+}
+
 /* ---- clients ---- */
 
 static void a_connect_to_nobody_is_refused(void **state) {
@@ -232,7 +267,8 @@ static void the_program_sees_a_reset(void **state) {
 
 static void the_client_sees_a_reset(void **state) {
   (void)state;
-  run("local s = open({}, [[require 'portico'.listen('tcp://127.0.0.1:7000', {on_data = function(c) error('no') end})]])\n"
+  run("local s = open({}, [[local portico = require 'portico'\n"
+      "  portico.listen('tcp://127.0.0.1:7000', {on_data = function(c) error('no') end})]])\n"
       "local c = connect(s)\n"
       "equal(c:send('x'), 1)\n"
       "local data, why, code\n"
@@ -297,7 +333,11 @@ static void rates_change_while_it_runs(void **state) {
   run("local s = open({})\n"
       "s:rates{refuse = 1}\n"
       "local c = s:connect('127.0.0.1', 7000)\n"
-      "while c do local is, _, code = c:connected() if is == nil then equal(code, 'ECONNREFUSED') break end s:turn(1) end\n"
+      "while c do\n"
+      "  local is, _, code = c:connected()\n"
+      "  if is == nil then equal(code, 'ECONNREFUSED') break end\n"
+      "  s:turn(1)\n"
+      "end\n"
       "s:rates{refuse = 0, delay = 1}\n"
       "equal(exchange(s, connect(s), 'x'), 'x')\n"
       "close(s)");
@@ -382,6 +422,8 @@ int main(void) {
       cmocka_unit_test(a_program_that_ends_can_be_followed_by_another),
       cmocka_unit_test(an_hour_passes_at_once),
       cmocka_unit_test(a_turn_moves_time_no_further_than_it_may),
+      cmocka_unit_test(time_does_not_pass_by_what_arrives_at_a_client),
+      cmocka_unit_test(bytes_still_arrive_when_the_program_has_ended),
       cmocka_unit_test(a_connect_to_nobody_is_refused),
       cmocka_unit_test(the_program_sees_the_end_and_the_client_sees_its),
       cmocka_unit_test(the_program_sees_a_reset),
