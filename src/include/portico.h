@@ -135,14 +135,14 @@ int portico_load_string(portico_host *host, const char *name, const char *text, 
                         const char *const *argv);
 
 /* Runs the script's main chunk in the first VM, then in the others if it registered a listener or subscription,
- * then starts the workers. Once only.
+ * then starts the workers, unless the host has own_loop. Once only.
  * errors   ESCRIPT (the chunk raised: portico_last_error has file:line and traceback), EINVAL (nothing loaded),
  *          ENOMEM, EAGAIN (no more threads) */
 int portico_start(portico_host *host);
 
 /* Runs what is due in a host with own_loop, on the calling thread; if nothing is, waits for it, timeout_ns at most
- * (0 = not at all, < 0 = as long as it takes). It returns after each piece of work, so that a loop of the caller's may do
- * something of its own in between; handlers run in here and nowhere else. An interrupt is heard when a step begins.
+ * (0 = not at all, < 0 = as long as it takes). It returns after each piece of work, so that a loop of the caller's may
+ * do something of its own in between; handlers run in here and nowhere else. An interrupt is heard when a step begins.
  * result   1 something ran, 0 nothing came in time
  * errors   ECLOSED (the program is over: portico_wait has its exit code and returns at once); EINVAL (not started, or
  *          without own_loop); ENOMEM
