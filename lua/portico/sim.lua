@@ -22,8 +22,9 @@ local sim = {}
 sim.context = {}
 
 local PATIENCE = 10          -- seconds that a wait lasts if the test does not say
+local TICK = 2e-9            -- a shorter time than the clock can tell from none: rounding may leave that much
 local LOOK = 0.01            -- seconds after which a client looks for what may have arrived, see longest_wait
-local TURNS_MAX = 1000000    -- turns after the time is up: something goes round in circles
+local TURNS_MAX = 100000     -- turns after the time is up: something goes round in circles
 local LOG_SHOWN = 5          -- records of the log shown with a failure
 local SETUP = 'require("portico.testing.capture").start() ' -- no new line: the numbers of the script's lines stay
 local RANK = { debug = 1, info = 2, warn = 3, error = 4 }
@@ -125,16 +126,18 @@ end
 -- Turns until ready() says anything but nil, or until `seconds` have passed and all that was due then has run.
 local function turn_until(net, seconds, ready)
   local world, wait = net.world, longest_wait(net)
-  local deadline, turns = world:now() + seconds, 0
+  local deadline, last, turns = world:now() + seconds, nil, 0
   while true do
     local answer = ready()
     if answer ~= nil then return answer end
     local now = world:now()
-    turns = now >= deadline and turns + 1 or 0
+    local over = deadline - now < TICK
+    turns = (over or now == last) and turns + 1 or 0
     if turns > TURNS_MAX then failure.raise(("no rest at %.6f s: there is always more to do"):format(now)) end
-    local did = world:turn(math.min(math.max(deadline - now, 0), wait))
+    local did = world:turn(over and 0 or math.min(deadline - now, wait))
     net.ended = did == "ended" -- time passes all the same: bytes may be on their way to a client
-    if did ~= "ran" and now >= deadline then return ready() end
+    if did ~= "ran" and over then return ready() end
+    last = now
   end
 end
 
@@ -298,6 +301,10 @@ end
 ---@param ... string
 function Client:send(...)
   check_usable(self)
+  for i = 1, select("#", ...) do
+    local kind = type((select(i, ...)))
+    if kind ~= "string" and kind ~= "number" then failure.raise(("send: argument %d is a %s"):format(i, kind)) end
+  end
   local data = table.concat { ... }
   if self.recorded then self.recorded[#self.recorded + 1] = data end
   local first = self.cut and self.cut - self.sent -- bytes of this piece in front of the cut
@@ -360,7 +367,9 @@ end
 ---@return string ... the bytes, or the captures of the pattern
 function Client:expect(wanted, seconds)
   check_usable(self)
-  if type(wanted) == "table" then return expect_pattern(self, wanted.pattern, seconds or PATIENCE) end
+  local pattern = type(wanted) == "table" and wanted.pattern
+  if pattern then return expect_pattern(self, pattern, seconds or PATIENCE) end
+  if type(wanted) ~= "string" then failure.raise "expect: give a string, or { pattern = STRING }" end
   return expect_bytes(self, wanted, seconds or PATIENCE)
 end
 

@@ -37,19 +37,25 @@ local function check_text(name, what)
   if type(name) ~= "string" then failure.raise(what .. ": the first argument is a text that says what it is about") end
 end
 
-local function line_of_caller() return debug.getinfo(3, "l").currentline end
+local function check_place(file, what)
+  if file.running then failure.raise(what .. " inside a test: it belongs into a describe, or into the file") end
+end
+
+-- Adds a test to the block that is being described. Without fn it is pending. Called by what the file calls.
+local function add_test(file, name, fn)
+  local block = file.block
+  local prefix = block.name ~= "" and block.name .. " " or ""
+  local line = debug.getinfo(3, "l").currentline
+  table.insert(block.children, { name = prefix .. name, fn = fn, line = line })
+end
 
 -- Functions for describing tests, which go into `file.block`, the block that is being described.
 local function vocabulary(file)
   local words = {}
 
-  local function check_place(what)
-    if file.running then failure.raise(what .. " inside a test: it belongs into a describe, or into the file") end
-  end
-
   function words.describe(name, fn)
     check_text(name, "describe")
-    check_place "describe"
+    check_place(file, "describe")
     local outer = file.block
     file.block = new_block(outer, name)
     table.insert(outer.children, file.block)
@@ -59,21 +65,19 @@ local function vocabulary(file)
 
   function words.it(name, fn)
     check_text(name, "it")
-    check_place "it"
-    local prefix = file.block.name ~= "" and file.block.name .. " " or ""
-    table.insert(file.block.children, { name = prefix .. name, fn = fn, line = line_of_caller() })
+    check_place(file, "it")
+    add_test(file, name, fn)
   end
 
   function words.pending(name)
     check_text(name, "pending")
     if file.running then failure.raise(name, "pending") end
-    local prefix = file.block.name ~= "" and file.block.name .. " " or ""
-    table.insert(file.block.children, { name = prefix .. name, line = line_of_caller() })
+    add_test(file, name)
   end
 
   for _, kind in ipairs { "setup", "teardown", "before_each", "after_each" } do
     words[kind] = function(fn)
-      check_place(kind)
+      check_place(file, kind)
       table.insert(file.block.hooks[kind], fn)
     end
   end

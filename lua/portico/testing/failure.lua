@@ -1,4 +1,6 @@
 -- portico.testing.failure: what a test ended with: a text for people, where in the test, and the way there.
+local diff = require "portico.testing.diff"
+
 local failure = {}
 
 local Failure = { __name = "failure" }
@@ -53,9 +55,11 @@ end
 ---@return table failure with `where`, `text`, `trace` (lines) and perhaps `kind`
 function failure.of(raised)
   if getmetatable(raised) == Failure then return raised end
-  local where, text = tostring(raised):match "^([^\n]-:%d+: )(.*)$"
+  local mute = type(raised) == "table" and not (getmetatable(raised) or {}).__tostring
+  local words = mute and "a table was raised: " .. diff.show(raised) or tostring(raised)
+  local where, text = words:match "^([^\n]-:%d+: )(.*)$"
   if where and is_ours("=" .. where) then where = position() end -- a wrong argument that we have handed on
-  return setmetatable({ where = where or "", text = text or tostring(raised), trace = trace() }, Failure)
+  return setmetatable({ where = where or "", text = text or words, trace = trace() }, Failure)
 end
 
 ---Calls a function as pcall does; what it raises comes back as a failure.

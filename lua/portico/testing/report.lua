@@ -5,8 +5,11 @@ local report = {}
 
 local function milliseconds(seconds) return ("%.1f ms"):format(seconds * 1000) end
 
--- Lines of text, each behind `prefix`.
-local function indented(prefix, text) return prefix .. text:gsub("\n", "\n" .. prefix) .. "\n" end
+-- Lines of text, each behind `prefix`. Control bytes, which a handler may have logged, would drive the terminal.
+local function indented(prefix, text)
+  text = text:gsub("[^\n\t\x20-\x7e\x80-\xff]", function(byte) return ("\\x%02x"):format(byte:byte()) end)
+  return prefix .. text:gsub("\n", "\n" .. prefix) .. "\n"
+end
 
 local function tap_failure(problem, write)
   write(indented("#   ", problem.where .. problem.text))

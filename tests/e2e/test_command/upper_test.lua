@@ -90,6 +90,32 @@ describe("a net", function()
     assert.equal("line\thello%\0\n", net:output())
   end)
 
+  it("refuses what makes no sense", function()
+    local client = net:connect()
+    local function refused(pattern, fn) assert.error_matches(fn, "^[^:]*upper_test%.lua:%d+: " .. pattern) end
+    refused("unknown option arg ", function() sim.load_text(UPPER, { arg = {} }) end)
+    refused("cannot read the handler .*none%.lua", function() sim.load "none.lua" end)
+    refused("cannot load handler%.lua: handler%.lua:1: .*near", function() sim.load_text "not Lua" end)
+    refused("cannot load handler%.lua: handler%.lua:2: oh", function() sim.load_text "\nerror 'oh'" end)
+    refused("send: argument 2 is a nil", function() client:send("a", nil, "b") end)
+    refused("expect: give a string", function() client:expect(5) end)
+    refused("connect: the handler listens nowhere", function() sim.load_text(""):connect() end)
+    refused("cannot connect to tcp://127%.0%.0%.1:1: .*refused", function() net:connect "tcp://127.0.0.1:1" end)
+    assert.error_matches(function() net:faults { delays = 1 } end, "unknown option 'delays'")
+    client:close()
+    refused("this client has been closed", function() client:send("a") end)
+    net:close()
+    refused("this network has been closed", function() net:settle() end)
+  end)
+
+  it("says so if there is always more to do", function()
+    local busy = [[
+      local portico = require "portico"
+      local function again() portico.after(0, again) end
+      again()]]
+    assert.error_matches(function() sim.load_text(busy) end, "no rest at [%d.]+ s: there is always more to do")
+  end)
+
   it("is the same for the same seed", function()
     local hashes = {}
     for i = 1, 2 do
@@ -113,7 +139,8 @@ describe("assert", function()
   it("compares tables by what is in them", function()
     assert.same({ 1, { a = "x" } }, { 1, { a = "x" } })
     assert.not_same({ 1 }, { 1, 2 })
-    assert.error_matches(function() assert.same({ a = { 1, 2 } }, { a = { 1, 3 } }) end, "at %.a%[2%]\n  expected: 2\n")
+    local function differ() assert.same({ a = { 1, 2 } }, { a = { 1, 3 } }) end
+    assert.error_matches(differ, "at %.a%[2%]\n  expected: 2\n  received: 3$")
     local cycle, other = {}, {}
     cycle.me, other.me = cycle, other
     assert.same(cycle, other)
