@@ -23,6 +23,7 @@ sim.context = {}
 
 local PATIENCE = 10          -- seconds that a wait lasts if the test does not say
 local TICK = 2e-9            -- a shorter time than the clock can tell from none: rounding may leave that much
+local CREEP, STUCK_MAX = 1e-6, 1000 -- turns that move the clock by less do not move it
 local LOOK = 0.01            -- seconds after which a client looks for what may have arrived, see longest_wait
 local TURNS_MAX = 100000     -- turns after the time is up: something goes round in circles
 local LOG_SHOWN = 5          -- records of the log shown with a failure
@@ -126,7 +127,7 @@ end
 -- Turns until ready() says anything but nil, or until `seconds` have passed and all that was due then has run.
 local function turn_until(net, seconds, ready)
   local world, wait = net.world, longest_wait(net)
-  local deadline, last, turns = world:now() + seconds, nil, 0
+  local deadline, last, turns, stuck = world:now() + seconds, nil, 0, 0
   while true do
     local answer = ready()
     if answer ~= nil then return answer end
@@ -136,7 +137,9 @@ local function turn_until(net, seconds, ready)
     if turns > TURNS_MAX then failure.raise(("no rest at %.6f s: there is always more to do"):format(now)) end
     local did = world:turn(over and 0 or math.min(deadline - now, wait))
     net.ended = did == "ended" -- time passes all the same: bytes may be on their way to a client
-    if did ~= "ran" and over then return ready() end
+    -- When the program has ended, what is overdue but has nowhere to go can hold the clock: then nothing will come.
+    stuck = net.ended and world:now() - now < CREEP and stuck + 1 or 0
+    if did ~= "ran" and over or stuck > STUCK_MAX then return ready() end
     last = now
   end
 end
