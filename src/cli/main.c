@@ -4,6 +4,7 @@
 
 #include "cli/misuse.h"
 #include "cli/run.h"
+#include "cli/test.h"
 #include "portico.h"
 
 static int help_command(int argc, char **argv) {
@@ -13,6 +14,7 @@ static int help_command(int argc, char **argv) {
        "\n"
        "  run SCRIPT [ARGS...]  run a script: a path, or the name of a default script (portico run --help)\n"
        "  check SCRIPT          compile a script without running it\n"
+       "  test PATH...          run tests of handlers in a simulated network (portico test --help)\n"
        "  --help                this page\n"
        "  --version             the version of this program\n"
        "\n"
@@ -34,6 +36,7 @@ static const struct {
 } commands[] = {
     {"run", run_command},
     {"check", check_command},
+    {"test", test_command},
     {"--help", help_command},
     {"--version", version_command},
 };

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "embedded_modules.h" /* made from lua/ by the build */
+#include "host/simulation.h"
 #include "os/clock.h"
 #include "os/process.h"
 
@@ -71,6 +72,8 @@ static void host_unlock_log(void *mutex) {
 static void host_on_idle(void *arg) {
   portico_host *h = arg;
   os_event_set(&h->wake);
+  if (!h->config.own_loop || atomic_exchange(&h->word_posted, 1) != 0) return;
+  CHECK(port_post_op(h->port, NULL, &h->word) == 0); /* the port is open as long as there is a runtime */
 }
 
 /* Fills in defaults. errors: EINVAL */
@@ -78,11 +81,24 @@ static int host_configure(portico_config *c) {
   if (c->concurrency > HOST_THREADS_MAX || c->workers > HOST_THREADS_MAX) return PORTICO_EINVAL;
   if (c->vms > HOST_VMS_MAX) return PORTICO_EINVAL;
   if (c->log_level > PORTICO_LOG_OFF || c->budget_signal < -1) return PORTICO_EINVAL;
-  if (c->concurrency == 0) c->concurrency = os_processors();
-  if (c->workers == 0) c->workers = 2 * c->concurrency;
+  if (c->concurrency == 0) c->concurrency = c->own_loop ? 1 : os_processors();
+  if (c->own_loop) c->workers = 0;
+  else if (c->workers == 0) c->workers = 2 * c->concurrency;
   if (c->vms == 0) c->vms = c->concurrency;
   if (c->memory_bytes == 0) c->memory_bytes = (size_t)HOST_MEMORY_MIB << 20;
   if (c->budget_ms == 0) c->budget_ms = HOST_BUDGET_MS;
+  return 0;
+}
+
+/* Modules of this layer. */
+static int host_furnish(portico_host *h) {
+  for (unsigned i = 0; i < h->config.vms; i++) {
+    lua_State *L = h->rt->vms[i]->L;
+    lua_pushcfunction(L, simulation_preload);
+    if (lua_pcall(L, 0, 0, 0) == LUA_OK) continue;
+    runtime_close(h->rt);
+    return PORTICO_ENOMEM;
+  }
   return 0;
 }
 
@@ -92,13 +108,14 @@ static int host_open_runtime(portico_host *h) {
       .log = &h->log,
       .vms = h->config.vms,
       .memory_bytes = h->config.memory_bytes,
-      .budget_ns = (int64_t)h->config.budget_ms * OS_NS_PER_MS,
+      .budget_ns = h->config.own_loop ? 0 : (int64_t)h->config.budget_ms * OS_NS_PER_MS,
       .budget_signal = h->config.budget_signal,
       .find_module = host_find_module,
       .on_idle = host_on_idle,
       .arg = h,
   };
-  return runtime_open(&options, &h->rt);
+  int err = runtime_open(&options, &h->rt);
+  return err < 0 ? err : host_furnish(h);
 }
 
 static void host_init_log(portico_host *h) {
@@ -117,8 +134,10 @@ static void host_init_log(portico_host *h) {
 /* The port that was asked for; where the system refuses io_uring, the one that needs least of the system. */
 static int host_open_port(portico_host *h) {
   char         why[PORT_WHY_BYTES] = "";
-  port_options options = {
-      .backend = h->config.backend, .concurrency = h->config.concurrency, .monitor = true, .out_why = why};
+  port_options options = {.backend = h->config.backend,
+                          .concurrency = h->config.concurrency,
+                          .monitor = !h->config.own_loop,
+                          .out_why = why};
   int  err = port_open(&options, &h->port);
   bool uring = options.backend != NULL && strcmp(options.backend, "uring") == 0;
   if (err == 0 || !uring || why[0] == '\0') return err;
@@ -164,9 +183,10 @@ void portico_close(portico_host *h) {
   if (h == NULL) return;
   host_finish(h);
   runtime_close(h->rt);
-  CHECK(port_close(h->port, NULL, NULL) == 0); /* nothing is alive, so nothing can be queued */
+  size_t queued = (size_t)atomic_load(&h->word_posted); /* nothing is alive, so nothing else can be */
+  CHECK(port_close(h->port, NULL, NULL) == queued);
   port_packet none;
-  port_get(h->port, &none, 1, 0); /* this thread may have taken packets, see host_work_off: now it leaves the port */
+  port_get(h->port, &none, 1, 0); /* this thread may have taken packets, see worker_step: now it leaves the port */
   port_unref(h->port);
   host_unload(h);
   os_mutex_fini(&h->log_lock);

@@ -23,8 +23,11 @@ struct portico_host {
   /* the workers */
   os_thread *workers;
   unsigned   running; /* threads started */
-  /* set by any thread, read by the one in portico_wait */
+  unsigned   heeded;  /* interrupts that the thread in portico_wait or portico_step has acted upon */
+  /* set by any thread, read by the one in portico_wait or portico_step */
   os_event         wake;
+  port_op          word;        /* own_loop: tells a step that waits to look whether that is the end */
+  _Atomic int      word_posted; /* it is under way */
   _Atomic unsigned interrupts;
   _Atomic int64_t  interrupt_grace_ms;
   _Atomic int      held;

@@ -7,29 +7,31 @@
 #include "os/clock.h"
 #include "vm/inbox.h"
 
-static const int64_t host_look_ns = 10 * OS_NS_PER_MS; /* whether the end came from another thread */
+static const int64_t host_look_ns = 10 * OS_NS_PER_MS; /* whether the end came from another thread, or a signal */
 
 /* ---- workers ---- */
 
-/* Packets in, strands on. False after a packet without a key, which is the end. */
-static bool worker_step(portico_host *h, int64_t timeout_ns) {
+/* Packets in, strands on.
+ * result   1; 0 = none came in time; ECLOSED = a packet without a key, which is the end, or word of it; ENOMEM */
+static int worker_step(portico_host *h, int64_t timeout_ns) {
   port_packet packets[STRAND_BATCH];
   int         count = port_get_run(h->port, packets, STRAND_BATCH, timeout_ns);
-  if (count == PORTICO_ETIMEDOUT) return true;
-  if (count < 1 || packets[0].key == NULL) return false;
+  if (count < 1) return count == PORTICO_ETIMEDOUT ? 0 : count;
+  if (packets[0].key == NULL) return PORTICO_ECLOSED;
   strand_deliver(packets[0].key, packets, (unsigned)count);
-  return true;
+  return 1;
 }
 
 static void worker_body(void *arg) {
   portico_host *h = arg;
   watchdog_join();
-  while (worker_step(h, PORT_WAIT_FOREVER)) continue;
+  while (worker_step(h, PORT_WAIT_FOREVER) >= 0) continue;
   watchdog_leave(h->rt->watchdog);
 }
 
 int host_start_workers(portico_host *h) {
   CHECK(h->workers == NULL);
+  if (h->config.own_loop) return 0;
   h->workers = calloc(h->config.workers, sizeof *h->workers);
   if (h->workers == NULL) return PORTICO_ENOMEM;
   for (; h->running < h->config.workers; h->running++) {
@@ -49,11 +51,23 @@ static void host_join_workers(portico_host *h) {
   h->running = 0;
 }
 
-/* A start that failed may have left something to be ended, and no worker to do it: then the caller does. */
+/* As worker_step, for a caller that is no worker. result: 1, also for word of the end; 0; ENOMEM */
+static int host_step(portico_host *h, int64_t timeout_ns) {
+  int ran = worker_step(h, timeout_ns);
+  if (ran != PORTICO_ECLOSED) return ran;
+  atomic_store(&h->word_posted, 0);
+  return 1;
+}
+
+/* A start that failed may have left something to be ended, and no worker to do it: then the caller does. A strand whose
+ * last resource has gone may still have word for itself in the queue: that is taken out, too. The dog of a host with
+ * own_loop has no eyes, and the caller may be a worker whom another one watches. */
 static void host_work_off(portico_host *h) {
-  watchdog_join();
-  while (atomic_load(&h->rt->live) > 0) worker_step(h, host_look_ns);
-  watchdog_leave(h->rt->watchdog);
+  bool watched = !h->config.own_loop;
+  if (watched) watchdog_join();
+  while (atomic_load(&h->rt->live) > 0) host_step(h, host_look_ns);
+  while (host_step(h, 0) > 0) continue;
+  if (watched) watchdog_leave(h->rt->watchdog);
 }
 
 void host_finish(portico_host *h) {
@@ -107,31 +121,57 @@ int portico_start(portico_host *h) {
 
 static const int64_t host_patience_ns = OS_NS_PER_S; /* with a program that was interrupted twice */
 
-static void host_heed_interrupts(portico_host *h, unsigned *seen) {
+static void host_heed_interrupts(portico_host *h) {
   unsigned now = atomic_load(&h->interrupts);
-  if (*seen == 0 && now > 0) {
+  if (h->heeded == 0 && now > 0) {
     log_write(&h->log, PORTICO_LOG_INFO, 0, "interrupted: draining, once more to stop at once");
     portico_drain(h, (double)atomic_load(&h->interrupt_grace_ms) / 1000);
   }
-  if (*seen < 2 && now >= 2) portico_stop(h, 0);
-  *seen = now;
+  if (h->heeded < 2 && now >= 2) portico_stop(h, 0);
+  h->heeded = now;
 }
 
-int portico_wait(portico_host *h, int *out_exit_code) {
-  if (h == NULL) return PORTICO_EINVAL;
-  if (atomic_load(&h->state) < HOST_STARTED) return host_fail(h, PORTICO_EINVAL, "not started");
-  unsigned seen = 0;
-  while (atomic_load(&h->state) == HOST_STARTED) {
-    host_heed_interrupts(h, &seen);
-    if (runtime_stopping(h->rt)) portico_hold(h, false);
-    if (atomic_load(&h->rt->live) == 0) {
-      host_finish(h);
-    } else if (seen < 2) {
+/* Looks what was asked for, and whether the end has come. True: it has, and the host is stopped. */
+static bool host_ended(portico_host *h) {
+  if (atomic_load(&h->state) != HOST_STARTED) return true;
+  host_heed_interrupts(h);
+  if (runtime_stopping(h->rt)) portico_hold(h, false);
+  if (atomic_load(&h->rt->live) > 0) return false;
+  host_finish(h);
+  return true;
+}
+
+/* Waits for the workers to bring the program to its end. */
+static int host_await_end(portico_host *h) {
+  while (!host_ended(h)) {
+    if (h->heeded < 2) {
       os_event_wait(&h->wake, -1);
     } else if (!os_event_wait(&h->wake, host_patience_ns)) {
       return host_fail(h, PORTICO_EBUSY, "a handler hangs in a C function: it did not hear that the program stops");
     }
   }
+  return 0;
+}
+
+int portico_step(portico_host *h, int64_t timeout_ns) {
+  if (h == NULL) return PORTICO_EINVAL;
+  if (!h->config.own_loop) return host_fail(h, PORTICO_EINVAL, "the workers drive this host: it has no own_loop");
+  if (atomic_load(&h->state) < HOST_STARTED) return host_fail(h, PORTICO_EINVAL, "not started");
+  return host_ended(h) ? PORTICO_ECLOSED : host_step(h, timeout_ns < 0 ? PORT_WAIT_FOREVER : timeout_ns);
+}
+
+/* In short steps: a signal does not end a wait for packets. */
+static int host_drive_to_end(portico_host *h) {
+  int ran = 0;
+  while (ran >= 0) ran = portico_step(h, host_look_ns);
+  return ran == PORTICO_ECLOSED ? 0 : ran;
+}
+
+int portico_wait(portico_host *h, int *out_exit_code) {
+  if (h == NULL) return PORTICO_EINVAL;
+  if (atomic_load(&h->state) < HOST_STARTED) return host_fail(h, PORTICO_EINVAL, "not started");
+  int err = h->config.own_loop ? host_drive_to_end(h) : host_await_end(h);
+  if (err < 0) return err;
   if (out_exit_code != NULL) *out_exit_code = atomic_load(&h->rt->exit_code);
   return 0;
 }

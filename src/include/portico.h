@@ -100,6 +100,9 @@ typedef struct portico_config {
   unsigned          budget_ms;    /* processor time one handler call may take; 0 = 1000. On POSIX systems the call is
                                      interrupted with the signal below, claimed when a budget is first overrun. */
   int               budget_signal; /* 0 = SIGRTMAX - 3; -1 = claim none (an overrun is then only logged) */
+  bool              own_loop;      /* no threads: the caller drives the host, see portico_step. Nothing watches handlers
+                                      then: they have no time budget, and garbage is not collected in quiet moments.
+                                      concurrency is 1 unless given, so vms is, too; workers is 0 */
   portico_log_level log_level;     /* records below it are not made */
   portico_log_fn    log_fn;        /* NULL = nobody listens */
   void             *log_arg;
@@ -132,14 +135,23 @@ int portico_load_string(portico_host *host, const char *name, const char *text, 
                         const char *const *argv);
 
 /* Runs the script's main chunk in the first VM, then in the others if it registered a listener or subscription,
- * then starts the workers. Once only.
+ * then starts the workers, unless the host has own_loop. Once only.
  * errors   ESCRIPT (the chunk raised: portico_last_error has file:line and traceback), EINVAL (nothing loaded),
  *          ENOMEM, EAGAIN (no more threads) */
 int portico_start(portico_host *host);
 
+/* Runs what is due in a host with own_loop, on the calling thread; if nothing is, waits for it, timeout_ns at most
+ * (0 = not at all, < 0 = as long as it takes). It returns after each piece of work, so that a loop of the caller's may
+ * do something of its own in between; handlers run in here and nowhere else. An interrupt is heard when a step begins.
+ * result   1 something ran, 0 nothing came in time
+ * errors   ECLOSED (the program is over: portico_wait has its exit code and returns at once); EINVAL (not started, or
+ *          without own_loop); ENOMEM
+ * threads  the one that started the host, and no other: it closes the host, too. Not from a handler of this host */
+int portico_step(portico_host *host, int64_t timeout_ns);
+
 /* Waits until the program has ended: nothing is left that could produce a packet, portico.stop, portico_stop, or a
  * drain is over. *out_exit_code (may be NULL) is what the script gave portico.stop, else 0. It leaves the host
- * stopped: only portico_close may follow.
+ * stopped: only portico_close may follow. With own_loop it drives the host to its end.
  * errors   EINVAL (not started); EBUSY (after the second portico_interrupt a handler hangs in a C function for more
  *          than a second: portico_close would wait for it, so a program may rather exit) */
 int portico_wait(portico_host *host, int *out_exit_code);
@@ -166,7 +178,8 @@ int portico_drain(portico_host *host, double seconds);
 int portico_stop(portico_host *host, int exit_code);
 
 /* For signal handlers: the first call asks for portico_drain(grace_seconds), the second for portico_stop(0).
- * threads  any, and async-signal-safe. The work is done by the thread in portico_wait. */
+ * threads  any, and async-signal-safe. The work is done by the thread in portico_wait
+ *          or portico_step. */
 void portico_interrupt(portico_host *host, double grace_seconds);
 
 /* Stops if need be, joins the threads, frees all. host may be NULL. Not from a handler or the log function. */
@@ -194,6 +207,14 @@ void portico_stdio_binary(void);
  * a busy hour: for programs that are nothing but a server. Sets M_MXFAST of glibc; does nothing elsewhere. Before the
  * first portico_open. */
 void portico_return_memory(void);
+
+/* Calls on_file for each file below a folder whose name ends in `suffix` ("" = every one), in the order of their paths.
+ * Names that begin with a dot, and links to folders, are passed over; the parts of a path are joined by "/". If path is
+ * a file, it is the only one, whatever its name. Blocks.
+ * result   how many there were
+ * errors   EINVAL, ENOFILE, EACCES, EMFILE, EIO, ENOMEM: on_file has not been called then
+ * owns     the path given to on_file is valid during the call only */
+int portico_find_files(const char *path, const char *suffix, void (*on_file)(const char *path, void *arg), void *arg);
 
 #ifdef __cplusplus
 }

@@ -57,6 +57,7 @@ typedef struct os_sim_options {
 typedef struct os_sim_stats {
   size_t   sockets;     /* open, connections that nobody accepted included */
   size_t   under_way;   /* things that are still to arrive */
+  int64_t  next_ns;     /* when the first of them is due; INT64_MAX = there is none */
   uint64_t happened;    /* lines of the trace so far */
   uint64_t trace_hash;  /* of all of them: equal for equal runs */
   uint64_t stale_calls; /* calls that named a socket that was not open */
@@ -67,6 +68,10 @@ typedef struct os_sim_stats {
  * errors   ENOMEM */
 int  os_sim_open(const os_sim_options *options, os_sim **out_world);
 void os_sim_close(os_sim *w);
+
+/* From now on things go wrong so often; are told to on_trace (NULL = to nobody). threads: any */
+void os_sim_set_rates(os_sim *w, const os_sim_rates *rates);
+void os_sim_set_trace(os_sim *w, void (*on_trace)(const char *line, void *arg), void *arg);
 
 /* Makes it the calling thread's world, until the leave; threads that this one starts begin in there. Sockets are known
  * in their world only. A thread that is in no world is told EINVAL about them. */

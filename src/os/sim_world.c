@@ -114,6 +114,19 @@ void sim_unref(os_sim *w) {
   free(w);
 }
 
+void os_sim_set_rates(os_sim *w, const os_sim_rates *rates) {
+  os_mutex_lock(&w->lock);
+  w->options.rates = *rates;
+  os_mutex_unlock(&w->lock);
+}
+
+void os_sim_set_trace(os_sim *w, void (*on_trace)(const char *line, void *arg), void *arg) {
+  os_mutex_lock(&w->lock);
+  w->options.on_trace = on_trace;
+  w->options.trace_arg = arg;
+  os_mutex_unlock(&w->lock);
+}
+
 os_sim *os_sim_here(void) {
   return sim_here;
 }
@@ -136,6 +149,8 @@ void os_sim_get_stats(os_sim *w, os_sim_stats *out_stats) {
   *out_stats = w->stats;
   out_stats->sockets = w->sockets;
   out_stats->under_way = w->events.count;
+  heap_node *first = heap_first(&w->events);
+  out_stats->next_ns = first == NULL ? INT64_MAX : first->due;
   os_mutex_unlock(&w->lock);
 }
 
@@ -158,14 +173,6 @@ int64_t sim_clock_now(void) {
   return now;
 }
 
-void sim_clock_wait(int64_t timeout_ns) {
-  CHECK(timeout_ns >= 0); /* for ever, and nobody is there to end it */
-  os_sim *w = sim_virtual_here;
-  os_mutex_lock(&w->lock);
-  w->now_ns = timeout_ns > INT64_MAX - w->now_ns ? INT64_MAX : w->now_ns + timeout_ns;
-  os_mutex_unlock(&w->lock);
-}
-
 /* ---- what happens ---- */
 
 void sim_run_due_locked(os_sim *w) {
@@ -178,6 +185,20 @@ void sim_run_due_locked(os_sim *w) {
     e->run(w, e);
     free(e);
   }
+}
+
+/* What becomes due meanwhile happens at its time: nobody else is there to see to it. */
+void sim_clock_wait(int64_t timeout_ns) {
+  CHECK(timeout_ns >= 0); /* for ever, and nobody is there to end it */
+  os_sim *w = sim_virtual_here;
+  os_mutex_lock(&w->lock);
+  int64_t until_ns = timeout_ns > INT64_MAX - w->now_ns ? INT64_MAX : w->now_ns + timeout_ns;
+  for (heap_node *n = heap_first(&w->events); n != NULL && n->due <= until_ns; n = heap_first(&w->events)) {
+    if (n->due > w->now_ns) w->now_ns = n->due;
+    sim_run_due_locked(w);
+  }
+  w->now_ns = until_ns;
+  os_mutex_unlock(&w->lock);
 }
 
 void sim_happen_locked(os_sim *w, const sim_event *e, int64_t due_ns, bool in_line) {

@@ -108,7 +108,7 @@ typedef struct sim_slot {
 struct os_sim {
   os_mutex         lock;
   _Atomic unsigned refs;
-  os_sim_options   options; /* fixed */
+  os_sim_options   options; /* fixed, but for rates and trace: those are under lock */
   /* under lock */
   uint64_t     random[4];
   int64_t      now_ns; /* virtual */

@@ -19,7 +19,7 @@ typedef struct runtime_options {
   logger   *log;
   unsigned  vms;
   size_t    memory_bytes; /* cap of each VM */
-  int64_t   budget_ns;    /* processor time of one handler call */
+  int64_t   budget_ns;    /* processor time of one handler call; 0 = no limit, and nobody looks */
   int       budget_signal;
   /* A Lua module that comes with the program, or false. */
   bool (*find_module)(const char *name, const char **out_text, size_t *out_len);

@@ -190,6 +190,18 @@ void server_start_all(runtime *rt) {
   }
 }
 
+bool server_url(runtime *rt, size_t index, char out[ADDRESS_URL_BYTES]) {
+  os_mutex_lock(&rt->lock);
+  server *s = rt->servers;
+  while (s != NULL && (s->closing || index > 0)) {
+    if (!s->closing) index--;
+    s = s->next;
+  }
+  if (s != NULL) memcpy(out, s->url, ADDRESS_URL_BYTES);
+  os_mutex_unlock(&rt->lock);
+  return s != NULL;
+}
+
 void server_free_lost(runtime *rt) {
   CHECK(rt->servers == NULL);
   while (rt->servers_made != NULL) {

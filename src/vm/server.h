@@ -25,6 +25,12 @@ void server_start_all(runtime *rt);
 /* Closes every server. On the control strand. */
 void server_close_all(runtime *rt);
 
+/* The URL, with the real port, of number index (0, 1, ...) among the servers that listen; with reuse_port each VM has
+ * one.
+ * result   false: there are not so many
+ * threads  any */
+bool server_url(runtime *rt, size_t index, char out[ADDRESS_URL_BYTES]);
+
 /* When all VMs are gone: frees servers whose last reference nobody gave back. There are such only if Lua had no memory
  * left to call an object's __gc. */
 void server_free_lost(runtime *rt);

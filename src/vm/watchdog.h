@@ -3,7 +3,8 @@
  * A VM that enters Lua only counts up: that costs nothing. One thread per runtime looks from time to time which calls
  * are still the same and reads the processor clock of their worker. Once the budget is spent it interrupts that worker
  * and sets a hook, which raises an error at every instruction until the call is out, so that pcall cannot swallow it.
- * What sits inside a C function cannot be stopped, only reported: a handler that blocks is logged, with blame. */
+ * What sits inside a C function cannot be stopped, only reported: a handler that blocks is logged, with blame.
+ * Without a budget there is no thread, and nobody looks. */
 #ifndef PORTICO_VM_WATCHDOG_H
 #define PORTICO_VM_WATCHDOG_H
 #include <lua.h>

@@ -756,6 +756,152 @@ static void hosts_can_be_opened_again_and_again(void **state) {
   }
 }
 
+/* ---- a loop of the caller's own ---- */
+
+/* The second host of the fixture, driven by the test. */
+static portico_host *open_own_loop(fixture *f) {
+  portico_config config = config_for(&f->second_diary);
+  config.own_loop = true;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  return f->second;
+}
+
+/* Steps until the host ends or there is a record with that text. result: of the last step */
+static int step_until(portico_host *h, diary *d, const char *text) {
+  int ran = 0;
+  for (int64_t end = os_clock_now() + patience_ns; ran >= 0 && os_clock_now() < end;) {
+    if (look_up(d, text) != NULL) break;
+    ran = portico_step(h, glance_ns);
+  }
+  return ran;
+}
+
+static void own_loop_means_one_thread_unless_told_otherwise(void **state) {
+  fixture       *f = *state;
+  portico_config config = PORTICO_CONFIG_DEFAULT;
+  portico_info   info;
+  config.own_loop = true;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  portico_get_info(f->second, &info);
+  assert_int_equal(info.concurrency, 1);
+  assert_int_equal(info.vms, 1);
+  assert_int_equal(info.workers, 0);
+}
+
+static void a_step_runs_what_is_due_and_nothing_runs_without_it(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  start(h, REQUIRE "local n = 0 portico.every(0.001, function() n = n + 1 portico.log('info', 'tick ' .. n) end)");
+  os_event_wait(&f->diary.news, 20 * glance_ns);
+  assert_null(look_up(&f->second_diary, "tick"));
+  assert_int_equal(portico_step(h, patience_ns), 1);
+  assert_int_equal(step_until(h, &f->second_diary, "tick 3"), 1);
+}
+
+static void a_step_waits_no_longer_than_it_may(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  start(h, REQUIRE "portico.after(3600, print)");
+  int64_t begun_ns = os_clock_now();
+  assert_int_equal(portico_step(h, 0), 0);
+  assert_int_equal(portico_step(h, 5 * glance_ns), 0);
+  assert_true(os_clock_now() - begun_ns >= 5 * glance_ns);
+}
+
+static void steps_carry_an_echo_in_every_vm(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  start(h, REQUIRE LISTEN
+        "if portico.vm.id ~= 2 then return end "
+        "local c = assert(portico.connect(l.url, {on_data = function(c, d) portico.log('info', 'back ' .. d) "
+        "portico.stop(3) end})) c:send('forth')");
+  assert_int_equal(step_until(h, &f->second_diary, "back forth"), 1);
+  assert_int_equal(wait_for_exit_code(h), 3);
+  assert_int_equal(portico_step(h, 0), PORTICO_ECLOSED);
+}
+
+static void steps_end_with_the_program(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  start(h, REQUIRE "portico.after(0.001, function() portico.log('info', 'last') end)");
+  assert_int_equal(step_until(h, &f->second_diary, "no such record"), PORTICO_ECLOSED);
+  assert_non_null(look_up(&f->second_diary, "last"));
+  assert_int_equal(portico_step(h, patience_ns), PORTICO_ECLOSED);
+  assert_int_equal(wait_for_exit_code(h), 0);
+}
+
+static void a_wait_drives_such_a_host_to_its_end(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  start(h, REQUIRE LISTEN "portico.after(0.001, function() portico.stop(4) end)");
+  assert_int_equal(wait_for_exit_code(h), 4);
+}
+
+static void such_a_host_closes_in_the_middle_and_after_a_failed_start(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  start(h, REQUIRE LISTEN "portico.every(0.001, function() end) portico.connect(l.url, {})");
+  for (int i = 0; i < 10; i++) assert_true(portico_step(h, glance_ns) >= 0);
+  portico_close(h);
+  h = open_own_loop(f);
+  assert_int_equal(load(h, REQUIRE LISTEN "portico.after(1, print) error('no')"), 0);
+  assert_int_equal(portico_start(h), PORTICO_ESCRIPT);
+  assert_int_equal(portico_step(h, 0), PORTICO_EINVAL);
+}
+
+static void a_step_of_a_host_with_workers_or_before_the_start_is_refused(void **state) {
+  fixture *f = *state;
+  assert_int_equal(portico_step(NULL, 0), PORTICO_EINVAL);
+  start(f->host, REQUIRE LISTEN);
+  assert_int_equal(portico_step(f->host, 0), PORTICO_EINVAL);
+  assert_non_null(strstr(portico_last_error(f->host), "own_loop"));
+  assert_int_equal(portico_step(open_own_loop(f), 0), PORTICO_EINVAL);
+}
+
+static void a_step_hears_interrupts(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  start(h, REQUIRE LISTEN "portico.every(0.001, function() end)");
+  portico_interrupt(h, 3600);
+  assert_true(portico_step(h, 0) >= 0);
+  assert_non_null(look_up(&f->second_diary, "interrupted"));
+  portico_interrupt(h, 3600);
+  assert_int_equal(wait_for_exit_code(h), 0);
+}
+
+static void let_go_of(void *arg) {
+  portico_host *h = arg;
+  os_thread_yield();
+  portico_post(h, "news", "x", 1);
+  portico_hold(h, false);
+}
+
+static void a_step_that_waits_hears_other_threads(void **state) {
+  fixture      *f = *state;
+  portico_host *h = open_own_loop(f);
+  os_thread     other;
+  start(h, REQUIRE "portico.subscribe('news', function(d) portico.log('info', 'news ' .. d) end)");
+  assert_int_equal(portico_hold(h, true), 0);
+  assert_int_equal(os_thread_start(&other, let_go_of, h), 0);
+  int ran = 1;
+  while (ran > 0) ran = portico_step(h, -1);
+  os_thread_join(&other);
+  assert_int_equal(ran, PORTICO_ECLOSED);
+  assert_non_null(look_up(&f->second_diary, "news x"));
+}
+
+static void without_a_watchdog_a_long_call_is_not_ended(void **state) {
+  fixture       *f = *state;
+  portico_config config = config_for(&f->second_diary);
+  config.own_loop = true;
+  config.budget_ms = 1;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  start(f->second, REQUIRE "portico.after(0, function() local till = os.clock() + 0.1 "
+                           "while os.clock() < till do end portico.log('info', 'done') end)");
+  assert_int_equal(wait_for_exit_code(f->second), 0);
+  assert_non_null(look_up(&f->second_diary, "done"));
+}
+
 int main(void) {
 #define WITH_HOST(test) cmocka_unit_test_setup_teardown(test, make_host, drop_host)
   const struct CMUnitTest tests[] = {
@@ -811,6 +957,17 @@ int main(void) {
       WITH_HOST(with_reuse_port_a_vm_may_close_and_listen_again_in_its_main_chunk),
       WITH_HOST(with_reuse_port_an_error_in_another_vm_fails_the_start_too),
       WITH_HOST(hosts_can_be_opened_again_and_again),
+      WITH_HOST(own_loop_means_one_thread_unless_told_otherwise),
+      WITH_HOST(a_step_runs_what_is_due_and_nothing_runs_without_it),
+      WITH_HOST(a_step_waits_no_longer_than_it_may),
+      WITH_HOST(steps_carry_an_echo_in_every_vm),
+      WITH_HOST(steps_end_with_the_program),
+      WITH_HOST(a_wait_drives_such_a_host_to_its_end),
+      WITH_HOST(such_a_host_closes_in_the_middle_and_after_a_failed_start),
+      WITH_HOST(a_step_of_a_host_with_workers_or_before_the_start_is_refused),
+      WITH_HOST(a_step_hears_interrupts),
+      WITH_HOST(a_step_that_waits_hears_other_threads),
+      WITH_HOST(without_a_watchdog_a_long_call_is_not_ended),
   };
   return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }

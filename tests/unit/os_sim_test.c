@@ -492,6 +492,66 @@ static void the_same_seed_makes_the_same_trace_and_another_one_another(void **st
   free(other.text);
 }
 
+static void rates_and_trace_of_a_running_world_can_be_changed(void **state) {
+  (void)state;
+  record  lines = {0};
+  os_sim *w = world_calm(1);
+  os_addr at = addr_of(0);
+  os_socket s;
+  os_sim_set_trace(w, record_line, &lines);
+  os_sim_set_rates(w, &(os_sim_rates){.descriptors = OS_SIM_ALWAYS});
+  assert_int_equal(os_socket_open(OS_TCP, &at, &s), PORTICO_EMFILE);
+  os_sim_set_rates(w, &(os_sim_rates){0});
+  os_socket pair[2];
+  make_pair(pair);
+  assert_non_null(lines.text);
+  os_sim_set_trace(w, NULL, NULL);
+  size_t len = lines.len;
+  close_pair(pair);
+  assert_int_equal(lines.len, len);
+  free(lines.text);
+  world_leave(w);
+}
+
+static void stats_tell_when_the_next_thing_arrives(void **state) {
+  (void)state;
+  os_sim      *w = world_calm(1);
+  os_sim_stats stats;
+  os_socket    s[2];
+  make_pair(s);
+  os_sim_get_stats(w, &stats);
+  assert_true(stats.under_way == 0 && stats.next_ns == INT64_MAX);
+  os_sim_set_rates(w, &(os_sim_rates){.delay = OS_SIM_ALWAYS});
+  assert_int_equal(os_socket_send(s[0], "x", 1), 1);
+  os_sim_get_stats(w, &stats);
+  assert_int_equal(stats.under_way, 1);
+  assert_true(stats.next_ns < INT64_MAX);
+  os_sim_set_rates(w, &(os_sim_rates){0});
+  wait_for(s[1], OS_READABLE);
+  assert_true(os_clock_now() >= stats.next_ns);
+  close_pair(s);
+  world_leave(w);
+}
+
+static void what_becomes_due_in_a_wait_happens(void **state) {
+  (void)state;
+  os_sim      *w = world_enter(&(os_sim_options){.seed = 1, .rates.delay = OS_SIM_ALWAYS});
+  os_sim_stats stats;
+  os_event     pause;
+  os_socket    s[2];
+  assert_int_equal(os_event_init(&pause), 0);
+  make_pair(s);
+  assert_int_equal(os_socket_send(s[0], "x", 1), 1);
+  os_sim_get_stats(w, &stats);
+  assert_true(stats.next_ns < INT64_MAX);
+  os_event_wait(&pause, OS_NS_PER_S);
+  os_sim_get_stats(w, &stats);
+  assert_true(stats.next_ns == INT64_MAX);
+  os_event_fini(&pause);
+  close_pair(s);
+  world_leave(w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(bytes_arrive_in_order_however_they_are_cut),
@@ -511,6 +571,9 @@ int main(void) {
       cmocka_unit_test(virtual_time_leaps_over_waits_and_moves_by_looks),
       cmocka_unit_test(outside_a_world_its_sockets_mean_nothing),
       cmocka_unit_test(the_same_seed_makes_the_same_trace_and_another_one_another),
+      cmocka_unit_test(rates_and_trace_of_a_running_world_can_be_changed),
+      cmocka_unit_test(stats_tell_when_the_next_thing_arrives),
+      cmocka_unit_test(what_becomes_due_in_a_wait_happens),
   };
   return cmocka_run_group_tests_name("os_sim", tests, NULL, NULL);
 }

@@ -1,0 +1,1 @@
+return "helped" -- a module beside test files
