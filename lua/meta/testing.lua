@@ -5,13 +5,14 @@
 ---@class portico.sim.Options
 ---@field args? string[] the script's arguments
 ---@field vms? integer Lua states that run it, default 1
+---@field workers? integer threads that run them, which have turns: the seed decides whose it is. Default: only one
 ---@field seed? integer default: that of sim.seeds or of --seed, else 1
 ---@field faults? portico.sim.Faults from the moment that the script has been loaded
 ---@field buffer? integer bytes that a connection holds unread in each direction, default 65536
 ---@field delay_max? number seconds of the longest delay and the longest stall, default 0.001
 ---@field sockets_max? integer sockets at a time, default 1024
 
----How often things go wrong: 0 never, 1 always. The handler must bear the first seven without a difference to see.
+---How often things go wrong: 0 never, 1 always. The handler must bear the first eight without a difference to see.
 ---@class portico.sim.Faults
 ---@field delay? number bytes, connections and room to send arrive later
 ---@field split? number bytes sent in one call arrive in parts
@@ -20,6 +21,7 @@
 ---@field spurious? number a socket is announced without a reason
 ---@field shuffle? number announcements come in another order
 ---@field stall? number the program stands still for a while
+---@field preempt? number with workers: another one has a turn
 ---@field reset? number a connection breaks
 ---@field refuse? number a connect is refused although somebody listens
 ---@field descriptors? number there is no descriptor for a new socket (EMFILE)

@@ -30,7 +30,7 @@ local SETUP = 'require("portico.testing.capture").start() ' -- no new line: the 
 local RANK = { debug = 1, info = 2, warn = 3, error = 4 }
 
 local OPTIONS = { args = true, buffer = true, delay_max = true, faults = true, seed = true, sockets_max = true,
-  vms = true }
+  vms = true, workers = true }
 
 local open_nets = {} -- oldest first
 local current_seed   -- inside sim.seeds
@@ -52,7 +52,8 @@ local function open(spec)
   if not world then failure.raise("cannot open a simulated network: " .. why) end
   local net = setmetatable({ world = world, spec = spec, records = {}, printed = {} }, Net)
   open_nets[#open_nets + 1] = net
-  local loaded, wrong = world:load_text(spec.name, SETUP .. spec.text, spec.args or {}, { vms = spec.vms })
+  local crew = { vms = spec.vms, workers = spec.workers }
+  local loaded, wrong = world:load_text(spec.name, SETUP .. spec.text, spec.args or {}, crew)
   if not loaded then failure.raise(("cannot load %s: %s"):format(spec.name, wrong)) end
   if spec.faults then net:faults(spec.faults) end
   net:settle()
@@ -63,7 +64,8 @@ local function open_script(name, text, options)
   local spec = { name = name, text = text:gsub("^#[^\n]*", "") }
   for key, value in pairs(options or {}) do
     if not OPTIONS[key] then
-      failure.raise(("unknown option %s (args, buffer, delay_max, faults, seed, sockets_max or vms)"):format(key))
+      failure.raise(("unknown option %s (args, buffer, delay_max, faults, seed, sockets_max, vms or workers)"):format(
+        key))
     end
     spec[key] = value
   end

@@ -45,6 +45,10 @@ int host_fail_in_script(portico_host *h, vm *v);
 /* Starts the worker threads. errors: ENOMEM, EAGAIN */
 int host_start_workers(portico_host *h);
 
+/* Looks what was asked for, and whether the end has come. True: it has, and the host is stopped. For the thread in
+ * portico_wait or portico_step. */
+bool host_ended(portico_host *h);
+
 /* Ends the program if it runs, waits until nothing is alive, joins the workers. */
 void host_finish(portico_host *h);
 

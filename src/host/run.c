@@ -131,8 +131,7 @@ static void host_heed_interrupts(portico_host *h) {
   h->heeded = now;
 }
 
-/* Looks what was asked for, and whether the end has come. True: it has, and the host is stopped. */
-static bool host_ended(portico_host *h) {
+bool host_ended(portico_host *h) {
   if (atomic_load(&h->state) != HOST_STARTED) return true;
   host_heed_interrupts(h);
   if (runtime_stopping(h->rt)) portico_hold(h, false);

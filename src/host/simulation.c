@@ -13,7 +13,7 @@
 #include "os/clock.h"
 #include "vm/server.h"
 
-enum { SIMULATION_VMS_MAX = 64, SIMULATION_ARGS_MAX = 1000 };
+enum { SIMULATION_VMS_MAX = 64, SIMULATION_WORKERS_MAX = 64, SIMULATION_ARGS_MAX = 1000 };
 
 static const char   simulation_type[] = "portico.Simulation";
 static const double turn_seconds_max = 1e9;
@@ -90,7 +90,6 @@ static simulation_rest simulation_end(simulation *s) {
   os_sim_set_trace(s->world, NULL, NULL);
   os_sim_close(s->world);
   s->world = NULL;
-  os_event_fini(&s->pause);
   return rest;
 }
 
@@ -128,7 +127,7 @@ typedef struct simulation_script {
   size_t       len;
   int          argc;
   const char **argv;
-  unsigned     vms;
+  unsigned     vms, workers; /* workers 0: the caller does their work */
 } simulation_script;
 
 /* Runs protected in a VM of the program: (seed, number of the VM). */
@@ -158,7 +157,8 @@ static int simulation_seed_vms(simulation *s) {
 /* In the world. */
 static int simulation_start(simulation *s, const simulation_script *script) {
   portico_config config = PORTICO_CONFIG_DEFAULT;
-  config.own_loop = true;
+  config.own_loop = script->workers == 0;
+  config.workers = config.concurrency = script->workers;
   config.vms = script->vms;
   config.log_level = PORTICO_LOG_DEBUG;
   config.log_fn = simulation_on_log;
@@ -179,10 +179,11 @@ static bool simulation_runs(const simulation *s) {
 
 /* Reads (args, options) from index arg on; what it points to stays on the stack. */
 static void simulation_read_script(lua_State *L, int arg, simulation_script *script) {
-  static const char *const names[] = {"vms", NULL};
+  static const char *const names[] = {"vms", "workers", NULL};
   lua_settop(L, arg + 1);
   simulation_check_names(L, arg + 1, "options", names);
   script->vms = (unsigned)simulation_integer(L, arg + 1, "vms", 1, SIMULATION_VMS_MAX, 1);
+  script->workers = (unsigned)simulation_integer(L, arg + 1, "workers", 0, SIMULATION_WORKERS_MAX, 0);
   if (lua_isnil(L, arg)) return;
   luaL_checktype(L, arg, LUA_TTABLE);
   lua_Unsigned count = lua_rawlen(L, arg);
@@ -238,11 +239,18 @@ static int64_t simulation_until_next(simulation *s, int64_t timeout_ns) {
   return left < timeout_ns ? (left > 0 ? left : 0) : timeout_ns;
 }
 
+/* Has the program go on, by its workers or by the caller. result: as portico_step */
+static int simulation_step_program(simulation *s, int64_t timeout_ns) {
+  if (s->host->config.own_loop) return portico_step(s->host, timeout_ns);
+  if (host_ended(s->host)) return PORTICO_ECLOSED;
+  return os_sim_wait(timeout_ns) ? 1 : 0;
+}
+
 /* One step; without a program, time passes all the same: what is on its way to clients arrives. In the world. */
 static int simulation_step(simulation *s, int64_t timeout_ns) {
   timeout_ns = simulation_until_next(s, timeout_ns);
-  int ran = simulation_runs(s) ? portico_step(s->host, timeout_ns) : PORTICO_ECLOSED;
-  if (ran == PORTICO_ECLOSED) os_event_wait(&s->pause, timeout_ns);
+  int ran = simulation_runs(s) ? simulation_step_program(s, timeout_ns) : PORTICO_ECLOSED;
+  if (ran == PORTICO_ECLOSED) os_sim_wait(timeout_ns);
   return ran;
 }
 
@@ -352,12 +360,8 @@ static int simulation_open(lua_State *L) {
   simulation *s = lua_newuserdatauv(L, sizeof *s, 1);
   *s = (simulation){.seed = options.seed, .rates = options.rates};
   luaL_setmetatable(L, simulation_type);
-  int err = os_event_init(&s->pause);
-  if (err < 0) return vm_push_error(L, err, NULL);
-  err = os_sim_open(&options, &s->world);
-  if (err == 0) return 1;
-  os_event_fini(&s->pause);
-  return vm_push_error(L, err, NULL);
+  int err = os_sim_open(&options, &s->world);
+  return err == 0 ? 1 : vm_push_error(L, err, NULL);
 }
 
 static void simulation_open_type(lua_State *L) {

@@ -9,8 +9,8 @@
 #include "os/clock.h"
 
 #define SIMULATION_RATES(X)                                                                                          \
-  X(delay) X(split) X(short_send) X(again) X(spurious) X(shuffle) X(stall) X(reset) X(refuse) X(descriptors)         \
-  X(buffers) X(memory) X(drop) X(duplicate) X(reorder)
+  X(delay) X(split) X(short_send) X(again) X(spurious) X(shuffle) X(stall) X(preempt) X(reset) X(refuse)             \
+  X(descriptors) X(buffers) X(memory) X(drop) X(duplicate) X(reorder)
 #define SIMULATION_NAME(name) #name,
 #define SIMULATION_PLACE(name) offsetof(os_sim_rates, name),
 static const char *const rate_names[] = {SIMULATION_RATES(SIMULATION_NAME) NULL};

@@ -1,8 +1,9 @@
 /* sim.h - a simulated kernel: a network in memory, with a clock and a generator of its own.   Layer: os.
  *
  * A thread that has entered a world gets its sockets, its pollers and its time from there: the functions of socket.h,
- * poller.h and clock.h are the same. One seeded generator decides every order, delay, split, loss and error, so that a
- * program that runs on one thread in a world with a virtual clock does the same each time, on every system.
+ * poller.h and clock.h are the same. One seeded generator decides every order, delay, split, loss and error, and, in a
+ * world with a virtual clock, whose turn it is among the threads: so a program does the same there each time, on every
+ * system.
  *
  * What the world promises is what Linux promises: bytes of a stream arrive in order and once, or the stream is reset; a
  * poller announces each change once, and after each call that said EAGAIN or moved less than it could have. Who relies
@@ -16,8 +17,10 @@
 typedef struct os_sim os_sim;
 
 typedef enum os_sim_clock {
-  OS_SIM_VIRTUAL, /* leaps to what happens next when all wait; a reader sees it move by a little. For one thread */
-  OS_SIM_REAL,    /* the system's: for programs with several threads, which the generator then does not control */
+  /* Leaps to what happens next when all wait; a reader sees it move by a little. The threads of the world have turns,
+   * one at a time: they must not wait for threads that are not in there. */
+  OS_SIM_VIRTUAL,
+  OS_SIM_REAL, /* the system's: then the generator does not control the threads */
 } os_sim_clock;
 
 enum { OS_SIM_ALWAYS = 1000000 };
@@ -32,6 +35,7 @@ typedef struct os_sim_rates {
   uint32_t spurious;     /* a socket is announced without a reason */
   uint32_t shuffle;      /* announcements come in another order, and fewer at a time */
   uint32_t stall;        /* the program stands still for a while: virtual time leaps at a look at the clock */
+  uint32_t preempt;      /* virtual clock: at a call into this layer the turn may go to another thread */
   /* what it has to deal with */
   uint32_t reset;        /* a connection breaks, at a send */
   uint32_t refuse;       /* a connect is refused although somebody listens */
@@ -73,13 +77,20 @@ void os_sim_close(os_sim *w);
 void os_sim_set_rates(os_sim *w, const os_sim_rates *rates);
 void os_sim_set_trace(os_sim *w, void (*on_trace)(const char *line, void *arg), void *arg);
 
-/* Makes it the calling thread's world, until the leave; threads that this one starts begin in there. Sockets are known
- * in their world only. A thread that is in no world is told EINVAL about them. */
+/* Makes it the calling thread's world, until the leave; threads that this one starts begin and end in there, and are
+ * joined from there. Sockets are known in their world only. A thread that is in no world is told EINVAL about them.
+ * Where the clock is virtual it comes in when those that are in there have left, or wait; and while nobody is in there
+ * but threads that were started there, the world stands still. */
 void os_sim_enter(os_sim *w);
 void os_sim_leave(void);
 
 /* The calling thread's world, or NULL. */
 os_sim *os_sim_here(void);
+
+/* In a world with a virtual clock: lets the other threads of the world run until all of them wait; if they do already,
+ * time passes until one need not any more, or something happens, at most for timeout_ns.
+ * result   true if one of them ran */
+bool os_sim_wait(int64_t timeout_ns);
 
 /* The world's numbers. threads: any */
 void os_sim_get_stats(os_sim *w, os_sim_stats *out_stats);

@@ -25,12 +25,12 @@ int sim_poller_open(os_sim_poller **out) {
 /* Who closes it may be in no world any more. */
 void sim_poller_close(os_sim_poller *p) {
   os_sim *w = p->world;
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   for (unsigned i = 0; i < w->slot_count; i++) {
     sim_socket *s = w->slots[i].socket;
     if (s != NULL && s->poller == p) s->poller = NULL, s->announced = false;
   }
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   os_event_fini(&p->sleeper.event);
   free(p);
   sim_unref(w);
@@ -41,7 +41,8 @@ void sim_poller_close(os_sim_poller *p) {
 int sim_poller_add(os_sim_poller *p, os_socket number, void *owner) {
   os_sim *w = p->world;
   int     err = 0;
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
+  sim_preempt_locked(w);
   sim_socket *s = sim_find_locked(w, number);
   if (s == NULL || s->poller != NULL) err = PORTICO_EINVAL; /* one poller for each is enough here */
   else if (sim_chance_locked(w, w->options.rates.memory)) err = PORTICO_ENOMEM;
@@ -50,20 +51,21 @@ int sim_poller_add(os_sim_poller *p, os_socket number, void *owner) {
     s->owner = owner;
     sim_announce_locked(w, s);
   }
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   return err;
 }
 
 int sim_poller_again(os_sim_poller *p, os_socket number, void *owner) {
   os_sim *w = p->world;
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
+  sim_preempt_locked(w);
   sim_socket *s = sim_find_locked(w, number);
   bool        known = s != NULL && s->poller == p;
   if (known) {
     s->owner = owner;
     sim_announce_locked(w, s);
   }
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   return known ? 0 : PORTICO_EINVAL;
 }
 
@@ -86,10 +88,10 @@ void sim_poller_forget_locked(sim_socket *s) {
 
 void sim_poller_remove(os_sim_poller *p, os_socket number) {
   os_sim *w = p->world;
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   sim_socket *s = sim_find_locked(w, number);
   if (s != NULL && s->poller == p) sim_poller_forget_locked(s);
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
 }
 
 /* ---- waiting ---- */
@@ -134,9 +136,8 @@ static int sim_poller_fetch_locked(os_sim *w, os_sim_poller *p, os_poll_event *o
 
 int sim_poller_wait(os_sim_poller *p, os_poll_event *out_events, unsigned max, int64_t until_ns) {
   os_sim *w = p->world;
-  os_mutex_lock(&w->lock);
-  w->now_ns += SIM_CALL_NS;
-  sim_run_due_locked(w);
+  sim_lock(w);
+  sim_begin_call_locked(w);
   int n;
   for (;;) {
     n = sim_poller_fetch_locked(w, p, out_events, max);
@@ -144,14 +145,14 @@ int sim_poller_wait(os_sim_poller *p, os_poll_event *out_events, unsigned max, i
     sim_sleep_locked(w, &p->sleeper, p, until_ns);
   }
   p->woken = false;
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   return n;
 }
 
 void sim_poller_wake(os_sim_poller *p) {
   os_sim *w = p->world;
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   p->woken = true;
   sim_wake_locked(w, p);
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
 }

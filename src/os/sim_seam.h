@@ -48,8 +48,50 @@ int sim_resolve(const char *name, uint16_t port, os_addr *out);
 /* As os_clock_now, in sim_virtual_here. */
 int64_t sim_clock_now(void);
 
-/* There nobody else can set an event meanwhile: time goes on until the wait is over. A wait for ever is a bug. */
-void sim_clock_wait(int64_t timeout_ns);
+/* ---- threads of sim_virtual_here: see sim_thread.c ---- */
+
+/* One that is about to be started: known to the world before it runs, so that its turn does not depend on the system.
+ * Then the handle that it is joined by; 0 = it could not be started.
+ * result   NULL = the caller is in no such world */
+typedef struct sim_thread sim_thread;
+sim_thread *sim_thread_make(void);
+void        sim_thread_made(sim_thread *t, uintptr_t handle);
+
+/* The new thread enters the world it was started in, if any, and waits for its first turn; t NULL: the clock of w is
+ * real. Then its end there. */
+void sim_thread_begin(os_sim *w, sim_thread *t);
+void sim_thread_end(void);
+
+/* Waits for the end of a thread of this world; the system's has then nothing left to do. */
+void sim_thread_join(uintptr_t handle);
+
+/* A thread that the world did not start comes, and goes. */
+void sim_thread_enter(os_sim *w);
+void sim_thread_leave(os_sim *w);
+
+/* As os_thread_yield; as os_event_wait. */
+void sim_thread_yield(void);
+bool sim_event_wait(os_event *e, int64_t timeout_ns);
+
+/* Waits until the mutex, which is held, may be free; tells that it is. */
+void sim_mutex_wait(const os_mutex *m);
+void sim_mutex_wake(const os_mutex *m);
+
+/* What a view names: the calling thread. As os_thread_cpu_ns, in virtual time; as os_thread_asleep. */
+uintptr_t sim_thread_here(void);
+int64_t   sim_thread_ran_ns(uintptr_t thread);
+bool      sim_thread_waits(uintptr_t thread);
+enum { SIM_VIEW_ID = -1 }; /* as the id of such a view */
+
+/* ---- those of the system, whatever world the caller is in: in thread_*.c, for sim_*.c ---- */
+
+/* Waits until the event is set, and clears it; does that if it is set. */
+void sys_event_await(os_event *e);
+bool sys_event_take(os_event *e);
+
+/* As os_mutex_lock and os_mutex_unlock. */
+void sys_mutex_lock(os_mutex *m);
+void sys_mutex_unlock(os_mutex *m);
 
 /* The namesakes in poller.h, for the pollers of a world. */
 typedef struct os_sim_poller os_sim_poller;

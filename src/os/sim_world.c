@@ -56,9 +56,9 @@ int64_t sim_delay_locked(os_sim *w) {
 }
 
 uint64_t os_sim_random(os_sim *w, uint64_t n) {
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   uint64_t result = sim_below_locked(w, n);
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   return result;
 }
 
@@ -97,7 +97,7 @@ void sim_ref(os_sim *w) {
 /* Nothing is left of what was on its way: sockets that were not closed go first, then the events. */
 void sim_unref(os_sim *w) {
   if (atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) > 1) return;
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   for (unsigned i = 0; i < w->slot_count; i++) {
     if (w->slots[i].socket != NULL) sim_socket_end_locked(w, w->slots[i].socket);
   }
@@ -107,7 +107,7 @@ void sim_unref(os_sim *w) {
     e->run(w, e);
     free(e);
   }
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   heap_fini(&w->events);
   free(w->slots);
   os_mutex_fini(&w->lock);
@@ -115,16 +115,16 @@ void sim_unref(os_sim *w) {
 }
 
 void os_sim_set_rates(os_sim *w, const os_sim_rates *rates) {
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   w->options.rates = *rates;
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
 }
 
 void os_sim_set_trace(os_sim *w, void (*on_trace)(const char *line, void *arg), void *arg) {
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   w->options.on_trace = on_trace;
   w->options.trace_arg = arg;
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
 }
 
 os_sim *os_sim_here(void) {
@@ -135,23 +135,26 @@ void os_sim_enter(os_sim *w) {
   if (sim_here != NULL) os_sim_leave();
   sim_ref(w);
   sim_here = w;
-  sim_virtual_here = w->options.clock == OS_SIM_VIRTUAL ? w : NULL;
+  if (w->options.clock != OS_SIM_VIRTUAL) return;
+  sim_virtual_here = w;
+  sim_thread_enter(w);
 }
 
 void os_sim_leave(void) {
   if (sim_here == NULL) return;
+  if (sim_virtual_here != NULL) sim_thread_leave(sim_here);
   sim_unref(sim_here);
   sim_here = sim_virtual_here = NULL;
 }
 
 void os_sim_get_stats(os_sim *w, os_sim_stats *out_stats) {
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   *out_stats = w->stats;
   out_stats->sockets = w->sockets;
   out_stats->under_way = w->events.count;
   heap_node *first = heap_first(&w->events);
   out_stats->next_ns = first == NULL ? INT64_MAX : first->due;
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
 }
 
 /* ---- time ---- */
@@ -162,14 +165,15 @@ int64_t sim_now_locked(const os_sim *w) {
 
 int64_t sim_clock_now(void) {
   os_sim *w = sim_virtual_here;
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
+  sim_preempt_locked(w);
   w->now_ns += SIM_TICK_NS;
   if (sim_chance_locked(w, w->options.rates.stall)) {
     w->now_ns += (int64_t)sim_below_locked(w, (uint64_t)w->options.delay_ns_max);
     sim_note_locked(w, NULL, "stall", 0);
   }
   int64_t now = w->now_ns;
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   return now;
 }
 
@@ -187,20 +191,6 @@ void sim_run_due_locked(os_sim *w) {
   }
 }
 
-/* What becomes due meanwhile happens at its time: nobody else is there to see to it. */
-void sim_clock_wait(int64_t timeout_ns) {
-  CHECK(timeout_ns >= 0); /* for ever, and nobody is there to end it */
-  os_sim *w = sim_virtual_here;
-  os_mutex_lock(&w->lock);
-  int64_t until_ns = timeout_ns > INT64_MAX - w->now_ns ? INT64_MAX : w->now_ns + timeout_ns;
-  for (heap_node *n = heap_first(&w->events); n != NULL && n->due <= until_ns; n = heap_first(&w->events)) {
-    if (n->due > w->now_ns) w->now_ns = n->due;
-    sim_run_due_locked(w);
-  }
-  w->now_ns = until_ns;
-  os_mutex_unlock(&w->lock);
-}
-
 void sim_happen_locked(os_sim *w, const sim_event *e, int64_t due_ns, bool in_line) {
   if (due_ns <= sim_now_locked(w) && !in_line) {
     sim_event now = *e;
@@ -215,17 +205,18 @@ void sim_happen_locked(os_sim *w, const sim_event *e, int64_t due_ns, bool in_li
   }
 }
 
+void sim_begin_call_locked(os_sim *w) {
+  sim_preempt_locked(w);
+  w->now_ns += SIM_CALL_NS;
+  sim_run_due_locked(w);
+}
+
 os_sim *sim_enter_locked(void) {
   os_sim *w = sim_here;
   if (w == NULL) return NULL;
-  os_mutex_lock(&w->lock);
-  w->now_ns += SIM_CALL_NS;
-  sim_run_due_locked(w);
+  sim_lock(w);
+  sim_begin_call_locked(w);
   return w;
-}
-
-void sim_unlock(os_sim *w) {
-  os_mutex_unlock(&w->lock);
 }
 
 static void sim_sleeper_remove_locked(os_sim *w, sim_sleeper *s) {
@@ -235,27 +226,26 @@ static void sim_sleeper_remove_locked(os_sim *w, sim_sleeper *s) {
 }
 
 void sim_sleep_locked(os_sim *w, sim_sleeper *s, const void *on, int64_t until_ns) {
-  heap_node *first = heap_first(&w->events);
-  if (first != NULL && first->due < until_ns) until_ns = first->due;
   if (w->options.clock == OS_SIM_VIRTUAL) {
-    CHECK(until_ns != INT64_MAX); /* nothing is left to happen: who waits now waits for ever */
-    if (until_ns > w->now_ns) w->now_ns = until_ns;
-    sim_run_due_locked(w);
+    sim_thread_wait_locked(w, on, until_ns);
     return;
   }
+  heap_node *first = heap_first(&w->events);
+  if (first != NULL && first->due < until_ns) until_ns = first->due;
   int64_t left = until_ns == INT64_MAX ? -1 : until_ns - sim_now_locked(w);
   s->on = on;
   s->until_ns = until_ns;
   s->next = w->sleepers;
   w->sleepers = s;
-  os_mutex_unlock(&w->lock);
+  sim_unlock(w);
   os_event_wait(&s->event, until_ns == INT64_MAX || left > 0 ? left : 0);
-  os_mutex_lock(&w->lock);
+  sim_lock(w);
   sim_sleeper_remove_locked(w, s);
   sim_run_due_locked(w);
 }
 
 void sim_wake_locked(os_sim *w, const void *on) {
+  sim_thread_wake_locked(w, on);
   for (sim_sleeper *s = w->sleepers; s != NULL; s = s->next) {
     if (s->on == on) os_event_set(&s->event);
   }

@@ -117,7 +117,11 @@ struct os_sim {
   unsigned     slot_count, free_slot; /* slot + 1 */
   size_t       sockets;
   uint16_t     last_port;
-  sim_sleeper *sleepers;
+  sim_sleeper *sleepers; /* real clock */
+  sim_thread  *threads;  /* virtual clock: all of them */
+  sim_thread  *turn;     /* the one that runs; NULL = none is in here */
+  unsigned     thread_count, thread_numbers;
+  uint64_t     turns; /* given so far */
   os_sim_stats stats;
 };
 
@@ -129,9 +133,20 @@ void *sim_new(size_t bytes);
 /* Lets happen what is due. */
 void sim_run_due_locked(os_sim *w);
 
-/* Takes the lock of the calling thread's world and lets happen what is due. result: NULL = it is in none */
+/* The lock of a world. */
+static inline void sim_lock(os_sim *w) {
+  sys_mutex_lock(&w->lock);
+}
+static inline void sim_unlock(os_sim *w) {
+  sys_mutex_unlock(&w->lock);
+}
+
+/* What each call of the simulated kernel does first: takes the lock of the calling thread's world, and lets happen what
+ * is due; others may come first. result: NULL = it is in none */
 os_sim *sim_enter_locked(void);
-void    sim_unlock(os_sim *w);
+
+/* The same in a world that is known. */
+void sim_begin_call_locked(os_sim *w);
 
 /* From the generator: a number below n; whether something with that rate happens; how long something takes. */
 uint64_t sim_below_locked(os_sim *w, uint64_t n);
@@ -155,6 +170,16 @@ void sim_note_locked(os_sim *w, const sim_socket *s, const char *what, uint64_t 
 /* A world stays while it is referred to. */
 void sim_ref(os_sim *w);
 void sim_unref(os_sim *w);
+
+/* ---- sim_thread.c ---- */
+
+/* Another thread may have a turn now. */
+void sim_preempt_locked(os_sim *w);
+
+/* sim_sleep_locked and sim_wake_locked of a world with a virtual clock: who waits looks again whenever something has
+ * happened. */
+void sim_thread_wait_locked(os_sim *w, const void *on, int64_t until_ns);
+void sim_thread_wake_locked(os_sim *w, const void *on);
 
 /* ---- sim_socket.c ---- */
 

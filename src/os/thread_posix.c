@@ -37,7 +37,12 @@ void os_mutex_fini(os_mutex *m) {
   CHECK(atomic_load_explicit(&m->state, memory_order_relaxed) == 0);
 }
 
-void os_mutex_lock_slow(os_mutex *m) {
+/* From here on it is taken as "somebody may sleep": the one who is woken cannot know whether it was the last. */
+static bool mutex_take_or_announce(os_mutex *m) {
+  return atomic_exchange_explicit(&m->state, 2, memory_order_acquire) == 0;
+}
+
+static void mutex_lock_slow(os_mutex *m) {
   for (int i = 0; i < MUTEX_SPINS; i++) {
     uint32_t state = 0;
     if (atomic_load_explicit(&m->state, memory_order_relaxed) == 0 &&
@@ -45,15 +50,36 @@ void os_mutex_lock_slow(os_mutex *m) {
       return;
     }
   }
-  /* From here on it is taken as "somebody may sleep": the one who is woken cannot know whether it was the last. */
-  while (atomic_exchange_explicit(&m->state, 2, memory_order_acquire) != 0) {
-    thread_futex(&m->state, FUTEX_WAIT_BITSET, 2, NULL);
+  while (!mutex_take_or_announce(m)) thread_futex(&m->state, FUTEX_WAIT_BITSET, 2, NULL);
+}
+
+void os_mutex_lock_slow(os_mutex *m) {
+  if (sim_virtual_here == NULL) {
+    mutex_lock_slow(m);
+  } else {
+    while (!mutex_take_or_announce(m)) sim_mutex_wait(m);
   }
 }
 
 /* The mutex may be gone by now, if it was freed by the next holder: waking a stale address is harmless. */
-void os_mutex_wake(os_mutex *m) {
+static void mutex_wake(os_mutex *m) {
   thread_futex(&m->state, FUTEX_WAKE, 1, NULL);
+}
+
+void os_mutex_wake(os_mutex *m) {
+  mutex_wake(m);
+  if (sim_virtual_here != NULL) sim_mutex_wake(m);
+}
+
+void sys_mutex_lock(os_mutex *m) {
+  uint32_t state = 0;
+  if (!atomic_compare_exchange_strong_explicit(&m->state, &state, 1, memory_order_acquire, memory_order_relaxed)) {
+    mutex_lock_slow(m);
+  }
+}
+
+void sys_mutex_unlock(os_mutex *m) {
+  if (atomic_exchange_explicit(&m->state, 0, memory_order_release) == 2) mutex_wake(m);
 }
 
 /* ---- event ---- */
@@ -78,14 +104,16 @@ void os_event_set(os_event *e) {
   if (before == EVENT_SLEPT_ON) thread_futex(&e->state, FUTEX_WAKE, 1, NULL);
 }
 
+bool sys_event_take(os_event *e) {
+  uint32_t seen = EVENT_SET;
+  return atomic_compare_exchange_strong_explicit(&e->state, &seen, EVENT_CLEAR, memory_order_acquire,
+                                                 memory_order_relaxed);
+}
+
 /* Takes the event if it is set; otherwise leaves word that a thread is about to sleep on it. */
 static bool event_take_or_announce(os_event *e) {
-  uint32_t seen = EVENT_SET;
-  if (atomic_compare_exchange_strong_explicit(&e->state, &seen, EVENT_CLEAR, memory_order_acquire,
-                                              memory_order_relaxed)) {
-    return true;
-  }
-  seen = EVENT_CLEAR;
+  if (sys_event_take(e)) return true;
+  uint32_t seen = EVENT_CLEAR;
   atomic_compare_exchange_strong_explicit(&e->state, &seen, EVENT_SLEPT_ON, memory_order_relaxed,
                                           memory_order_relaxed); /* failed: set meanwhile, the futex call sees it */
   return false;
@@ -98,12 +126,8 @@ static struct timespec event_deadline(int64_t timeout_ns) {
   return (struct timespec){.tv_sec = due / OS_NS_PER_S, .tv_nsec = due % OS_NS_PER_S};
 }
 
-bool os_event_wait(os_event *e, int64_t timeout_ns) {
+static bool event_wait(os_event *e, int64_t timeout_ns) {
   if (event_take_or_announce(e)) return true;
-  if (sim_virtual_here != NULL) {
-    sim_clock_wait(timeout_ns);
-    return atomic_exchange_explicit(&e->state, EVENT_CLEAR, memory_order_acquire) == EVENT_SET;
-  }
   struct timespec  due;
   struct timespec *until = NULL;
   if (timeout_ns >= 0) {
@@ -119,43 +143,17 @@ bool os_event_wait(os_event *e, int64_t timeout_ns) {
   return true;
 }
 
+bool os_event_wait(os_event *e, int64_t timeout_ns) {
+  return sim_virtual_here != NULL ? sim_event_wait(e, timeout_ns) : event_wait(e, timeout_ns);
+}
+
+void sys_event_await(os_event *e) {
+  event_wait(e, -1);
+}
+
 /* ---- threads ---- */
 
 static_assert(sizeof(pthread_t) <= sizeof(uintptr_t), "a pthread_t fits into os_thread");
-
-typedef struct thread_start {
-  void (*body)(void *arg);
-  void   *arg;
-  os_sim *world; /* a reference, or NULL */
-} thread_start;
-
-static void *thread_main(void *arg) {
-  thread_start start = *(thread_start *)arg;
-  free(arg);
-  if (start.world != NULL) os_sim_enter(start.world);
-  start.body(start.arg);
-  os_sim_leave();
-  return NULL;
-}
-
-int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
-  thread_start *start = malloc(sizeof *start);
-  if (start == NULL) return PORTICO_ENOMEM;
-  *start = (thread_start){body, arg, sim_here};
-  pthread_t thread;
-  int       err = pthread_create(&thread, NULL, thread_main, start);
-  if (err != 0) {
-    free(start);
-    return os_error(err);
-  }
-  t->handle = (uintptr_t)thread;
-  return 0;
-}
-
-void os_thread_join(os_thread *t) {
-  int err = pthread_join((pthread_t)t->handle, NULL);
-  CHECK(err == 0);
-}
 
 typedef struct thread_exit {
   void (*run)(void *arg);
@@ -168,7 +166,8 @@ static pthread_once_t            exit_once = PTHREAD_ONCE_INIT;
 
 static void exit_run(void *arg) {
   thread_exit *e = arg;
-  e->run(e->arg);
+  if (e->run != NULL) e->run(e->arg);
+  e->run = NULL;
 }
 
 static void exit_key_make(void) {
@@ -181,8 +180,48 @@ int os_thread_at_exit(void (*run)(void *arg), void *arg) {
   return os_error(pthread_setspecific(exit_key, &exit_here));
 }
 
+typedef struct thread_start {
+  void (*body)(void *arg);
+  void       *arg;
+  os_sim     *world; /* NULL = none */
+  sim_thread *simulated;
+} thread_start;
+
+static void *thread_main(void *arg) {
+  thread_start start = *(thread_start *)arg;
+  free(arg);
+  sim_thread_begin(start.world, start.simulated);
+  start.body(start.arg);
+  exit_run(&exit_here); /* while it still is in its world */
+  sim_thread_end();
+  return NULL;
+}
+
+int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
+  thread_start *start = malloc(sizeof *start);
+  if (start == NULL) return PORTICO_ENOMEM;
+  *start = (thread_start){.body = body, .arg = arg, .world = sim_here, .simulated = sim_thread_make()};
+  sim_thread *simulated = start->simulated; /* start is gone as soon as the thread runs */
+  pthread_t   thread;
+  int         err = pthread_create(&thread, NULL, thread_main, start);
+  sim_thread_made(simulated, err == 0 ? (uintptr_t)thread : 0);
+  if (err != 0) {
+    free(start);
+    return os_error(err);
+  }
+  t->handle = (uintptr_t)thread;
+  return 0;
+}
+
+void os_thread_join(os_thread *t) {
+  if (sim_virtual_here != NULL) sim_thread_join(t->handle);
+  int err = pthread_join((pthread_t)t->handle, NULL);
+  CHECK(err == 0);
+}
+
 void os_thread_yield(void) {
-  sched_yield();
+  if (sim_virtual_here != NULL) sim_thread_yield();
+  else sched_yield();
 }
 
 unsigned os_processors(void) {
@@ -195,6 +234,12 @@ unsigned os_processors(void) {
 /* ---- views ---- */
 
 void os_thread_view_open(os_thread_view *v) {
+  *v = (os_thread_view){.clock = -1, .stat = -1};
+  if (sim_virtual_here != NULL) {
+    v->thread = sim_thread_here();
+    v->id = SIM_VIEW_ID;
+    return;
+  }
   char      path[64];
   clockid_t clock;
   v->thread = (uintptr_t)pthread_self();
@@ -210,12 +255,14 @@ void os_thread_view_close(os_thread_view *v) {
 }
 
 int64_t os_thread_cpu_ns(const os_thread_view *v) {
+  if (v->id == SIM_VIEW_ID) return sim_thread_ran_ns(v->thread);
   struct timespec t;
   if (v->clock == -1 || clock_gettime((clockid_t)v->clock, &t) != 0) return -1;
   return (int64_t)t.tv_sec * OS_NS_PER_S + t.tv_nsec;
 }
 
 bool os_thread_asleep(const os_thread_view *v) {
+  if (v->id == SIM_VIEW_ID) return sim_thread_waits(v->thread);
   char    text[256];
   ssize_t len = v->stat < 0 ? -1 : pread(v->stat, text, sizeof text - 1, 0);
   if (len <= 0) return false; /* no /proc, or the thread has gone */
@@ -266,6 +313,10 @@ static int interrupt_claim(int signo) {
 }
 
 int os_thread_interrupt(const os_thread_view *v, int signo, os_interrupt *i) {
+  if (v->id == SIM_VIEW_ID) { /* it stands still: it is not its turn */
+    i->run(i);
+    return 0;
+  }
   if (signo == 0) signo = SIGRTMAX - 3;
   int err = interrupt_claim(signo);
   if (err < 0) return err;

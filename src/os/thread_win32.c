@@ -24,12 +24,25 @@ void os_mutex_fini(os_mutex *m) {
   CHECK(TryAcquireSRWLockExclusive((SRWLOCK *)m)); /* nothing to free; but nobody may have it any more */
 }
 
-void os_mutex_lock(os_mutex *m) {
+void sys_mutex_lock(os_mutex *m) {
   AcquireSRWLockExclusive((SRWLOCK *)m);
 }
 
-void os_mutex_unlock(os_mutex *m) {
+void sys_mutex_unlock(os_mutex *m) {
   ReleaseSRWLockExclusive((SRWLOCK *)m);
+}
+
+void os_mutex_lock(os_mutex *m) {
+  if (sim_virtual_here == NULL) {
+    sys_mutex_lock(m);
+  } else {
+    while (!TryAcquireSRWLockExclusive((SRWLOCK *)m)) sim_mutex_wait(m);
+  }
+}
+
+void os_mutex_unlock(os_mutex *m) {
+  sys_mutex_unlock(m);
+  if (sim_virtual_here != NULL) sim_mutex_wake(m);
 }
 
 /* ---- event ---- */
@@ -53,12 +66,16 @@ static DWORD event_ms(int64_t ns) {
   return ms < (int64_t)INFINITE ? (DWORD)ms : INFINITE - 1;
 }
 
+bool sys_event_take(os_event *e) {
+  return WaitForSingleObject(e->handle, 0) == WAIT_OBJECT_0;
+}
+
+void sys_event_await(os_event *e) {
+  WaitForSingleObject(e->handle, INFINITE);
+}
+
 bool os_event_wait(os_event *e, int64_t timeout_ns) {
-  if (sim_virtual_here != NULL) {
-    bool set = WaitForSingleObject(e->handle, 0) == WAIT_OBJECT_0;
-    if (!set) sim_clock_wait(timeout_ns);
-    return set;
-  }
+  if (sim_virtual_here != NULL) return sim_event_wait(e, timeout_ns);
   if (timeout_ns < 0) return WaitForSingleObject(e->handle, INFINITE) == WAIT_OBJECT_0;
   int64_t now = os_clock_now();
   int64_t end = timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
@@ -70,37 +87,6 @@ bool os_event_wait(os_event *e, int64_t timeout_ns) {
 }
 
 /* ---- threads ---- */
-
-typedef struct thread_start {
-  void (*body)(void *arg);
-  void   *arg;
-  os_sim *world; /* a reference, or NULL */
-} thread_start;
-
-static unsigned __stdcall thread_main(void *arg) {
-  thread_start start = *(thread_start *)arg;
-  free(arg);
-  if (start.world != NULL) os_sim_enter(start.world);
-  start.body(start.arg);
-  os_sim_leave();
-  return 0;
-}
-
-int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
-  thread_start *start = malloc(sizeof *start);
-  if (start == NULL) return PORTICO_ENOMEM;
-  *start = (thread_start){body, arg, sim_here};
-  t->handle = _beginthreadex(NULL, 0, thread_main, start, 0, NULL);
-  if (t->handle != 0) return 0;
-  free(start);
-  return errno == EAGAIN ? PORTICO_EAGAIN : PORTICO_ENOMEM;
-}
-
-void os_thread_join(os_thread *t) {
-  DWORD result = WaitForSingleObject((HANDLE)t->handle, INFINITE);
-  CHECK(result == WAIT_OBJECT_0);
-  CloseHandle((HANDLE)t->handle);
-}
 
 typedef struct thread_exit {
   void (*run)(void *arg);
@@ -136,8 +122,53 @@ int os_thread_at_exit(void (*run)(void *arg), void *arg) {
   return 0;
 }
 
+/* Does now what the end of the thread would do. */
+static void exit_run_now(void) {
+  void *what = exit_slot == FLS_OUT_OF_INDEXES ? NULL : FlsGetValue(exit_slot);
+  if (what == NULL) return;
+  FlsSetValue(exit_slot, NULL);
+  exit_run(what);
+}
+
+typedef struct thread_start {
+  void (*body)(void *arg);
+  void       *arg;
+  os_sim     *world; /* NULL = none */
+  sim_thread *simulated;
+} thread_start;
+
+static unsigned __stdcall thread_main(void *arg) {
+  thread_start start = *(thread_start *)arg;
+  free(arg);
+  sim_thread_begin(start.world, start.simulated);
+  start.body(start.arg);
+  exit_run_now(); /* while it still is in its world */
+  sim_thread_end();
+  return 0;
+}
+
+int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
+  thread_start *start = malloc(sizeof *start);
+  if (start == NULL) return PORTICO_ENOMEM;
+  *start = (thread_start){.body = body, .arg = arg, .world = sim_here, .simulated = sim_thread_make()};
+  sim_thread *simulated = start->simulated; /* start is gone as soon as the thread runs */
+  t->handle = _beginthreadex(NULL, 0, thread_main, start, 0, NULL);
+  sim_thread_made(simulated, t->handle);
+  if (t->handle != 0) return 0;
+  free(start);
+  return errno == EAGAIN ? PORTICO_EAGAIN : PORTICO_ENOMEM;
+}
+
+void os_thread_join(os_thread *t) {
+  if (sim_virtual_here != NULL) sim_thread_join(t->handle);
+  DWORD result = WaitForSingleObject((HANDLE)t->handle, INFINITE);
+  CHECK(result == WAIT_OBJECT_0);
+  CloseHandle((HANDLE)t->handle);
+}
+
 void os_thread_yield(void) {
-  SwitchToThread();
+  if (sim_virtual_here != NULL) sim_thread_yield();
+  else SwitchToThread();
 }
 
 unsigned os_processors(void) {
@@ -152,16 +183,20 @@ unsigned os_processors(void) {
 /* ---- views ---- */
 
 void os_thread_view_open(os_thread_view *v) {
+  *v = (os_thread_view){.clock = -1, .stat = -1};
+  if (sim_virtual_here != NULL) {
+    v->thread = sim_thread_here();
+    v->id = SIM_VIEW_ID;
+    return;
+  }
   HANDLE self = GetCurrentProcess(), thread = NULL;
   DuplicateHandle(self, GetCurrentThread(), self, &thread, 0, FALSE, DUPLICATE_SAME_ACCESS);
   v->thread = (uintptr_t)thread; /* 0 if there was no room for a handle: then nothing is known */
   v->id = (int32_t)GetCurrentThreadId();
-  v->clock = -1;
-  v->stat = -1;
 }
 
 void os_thread_view_close(os_thread_view *v) {
-  if (v->thread != 0) CloseHandle((HANDLE)v->thread);
+  if (v->thread != 0 && v->id != SIM_VIEW_ID) CloseHandle((HANDLE)v->thread);
   v->thread = 0;
 }
 
@@ -170,22 +205,24 @@ static int64_t filetime_ns(FILETIME t) {
 }
 
 int64_t os_thread_cpu_ns(const os_thread_view *v) {
+  if (v->id == SIM_VIEW_ID) return sim_thread_ran_ns(v->thread);
   FILETIME created, ended, kernel, user;
   if (v->thread == 0 || !GetThreadTimes((HANDLE)v->thread, &created, &ended, &kernel, &user)) return -1;
   return filetime_ns(kernel) + filetime_ns(user);
 }
 
-/* Nothing public tells; and nobody needs it here, for the completion ports of Windows count by themselves. */
+/* Nothing public tells of a thread of the system; and nobody needs it, for the completion ports of Windows count by
+ * themselves. */
 bool os_thread_asleep(const os_thread_view *v) {
-  (void)v;
-  return false;
+  return v->id == SIM_VIEW_ID && sim_thread_waits(v->thread);
 }
 
 /* ---- interrupts ---- */
 
 int os_thread_interrupt(const os_thread_view *v, int signo, os_interrupt *i) {
   (void)signo;
-  if (v->id == (int32_t)GetCurrentThreadId()) { /* would suspend itself for ever */
+  /* The one would suspend itself for ever; the other stands still, for it is not its turn. */
+  if (v->id == (int32_t)GetCurrentThreadId() || v->id == SIM_VIEW_ID) {
     i->run(i);
     return 0;
   }

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { RUN_PACKETS = 8, RUN_STEPS_MAX = 1000000 };
+enum { RUN_PACKETS = 8, RUN_STEPS_MAX = 1000000, RUN_WORKERS_MAX = 5 };
 static const int64_t run_patience_ns = 20LL * OS_NS_PER_S; /* virtual: far beyond any delay and retry of a world */
 
 _Noreturn void run_fail(const run *r, const char *what, const char *file, int line) {
@@ -67,15 +67,8 @@ void run_cancel(run *r, watched *w) {
   else w->cancelled = err == 0;
 }
 
-/* A run is about the port itself, or about src/net on top of it. */
-typedef struct run_parts {
-  streams   *streams; /* these two or nets; the others are NULL */
-  datagrams *datagrams;
-  nets      *nets;
-  ticks     *ticks;
-} run_parts;
-
-static void run_on_packet(run *r, const run_parts *parts, const port_packet *packet) {
+void run_on_packet(run *r, const port_packet *packet) {
+  const run_parts *parts = &r->parts;
   r->progress_ns = os_clock_now();
   if (parts->nets != NULL && nets_own(parts->nets, packet)) {
     nets_on_packet(parts->nets, packet);
@@ -87,6 +80,10 @@ static void run_on_packet(run *r, const run_parts *parts, const port_packet *pac
     ticks_on_post(parts->ticks, packet);
     return;
   }
+  if (packet->key == &blocks_post_key) {
+    blocks_on_post(parts->blocks, packet);
+    return;
+  }
   watched *w = (watched *)packet->op;
   run_note(r, w->what, w->who, packet->err < 0 ? packet->err : (int64_t)packet->bytes);
   EXPECT(r, w->pending); /* one packet for each start */
@@ -95,11 +92,14 @@ static void run_on_packet(run *r, const run_parts *parts, const port_packet *pac
   w->on_end(r, w, packet);
 }
 
-/* What the port counts is what was started and not taken; src/net starts what it likes. */
-static void run_check_counts(run *r, const run_parts *parts) {
+/* What the port counts is what was started and not taken; but src/net starts what it likes, and a worker may hold
+ * packets that it has not handed out yet. */
+static void run_check_counts(run *r) {
   port_stats stats;
   port_get_stats(r->p, &stats);
-  EXPECT(r, parts->nets != NULL || stats.pending + stats.queued == r->pending);
+  if (r->parts.nets != NULL) return;
+  EXPECT(r, stats.pending + stats.queued <= r->pending);
+  EXPECT(r, r->workers > 0 || stats.pending + stats.queued == r->pending);
 }
 
 /* ---- one run ---- */
@@ -112,6 +112,14 @@ static uint32_t run_rate(uint64_t *dice, unsigned most_percent) {
 static void run_print(const char *line, void *arg) {
   (void)arg;
   printf("%s\n", line);
+}
+
+/* Half of the runs have workers. */
+static void run_choose_workers(run *r, uint64_t *dice, os_sim_rates *rates) {
+  rates->preempt = run_rate(dice, 60);
+  r->workers = (*dice >> 40) % 2 == 0 ? 1 + (unsigned)((*dice >> 42) % RUN_WORKERS_MAX) : 0;
+  r->concurrency = r->workers > 0 ? 1 + (unsigned)((*dice >> 46) % r->workers) : 1;
+  r->monitor = r->workers > 0 && (*dice >> 50) % 2 == 0;
 }
 
 /* Half of the runs are calm; in each some faults are frequent and others do not happen. */
@@ -138,9 +146,11 @@ static void run_open(run *r) {
     options.rates.duplicate = run_rate(&dice, 30);
     options.rates.reorder = run_rate(&dice, 30);
   }
+  run_choose_workers(r, &dice, &options.rates);
   EXPECT(r, os_sim_open(&options, &r->world) == 0);
   os_sim_enter(r->world);
-  port_options wanted = {.backend = "sim", .concurrency = 1};
+  os_mutex_init(&r->lock);
+  port_options wanted = {.backend = "sim", .concurrency = r->concurrency, .monitor = r->monitor};
   int          err;
   do err = port_open(&wanted, &r->p);
   while (err == PORTICO_ENOMEM && !r->calm);
@@ -148,25 +158,29 @@ static void run_open(run *r) {
 }
 
 /* Everything was closed: nothing may be left, anywhere. */
-static void run_close(run *r) {
-  port_stats   stats;
-  os_sim_stats world;
+static void run_close_port(run *r) {
+  port_stats stats;
   port_get_stats(r->p, &stats);
   EXPECT(r, stats.pending == 0 && stats.queued == 0);
   EXPECT(r, port_close(r->p, NULL, NULL) == 0);
+}
+
+static void run_close_world(run *r) {
+  os_sim_stats world;
+  port_packet  none; /* lets this thread's membership go, and with it the port */
+  EXPECT(r, port_get(r->p, &none, 1, 0) == PORTICO_ECLOSED);
+  port_unref(r->p);
   os_sim_get_stats(r->world, &world);
   EXPECT(r, world.sockets == 0);
   EXPECT(r, world.stale_calls == 0);
   run_hash(r, world.trace_hash);
-  port_packet none; /* lets this thread's membership go, and with it the port */
-  EXPECT(r, port_get(r->p, &none, 1, 0) == PORTICO_ECLOSED);
-  port_unref(r->p);
+  os_mutex_fini(&r->lock);
   os_sim_leave();
   os_sim_close(r->world);
 }
 
 /* Takes packets, as a worker does, and hands them out. */
-static void run_take(run *r, const run_parts *parts) {
+static void run_take(run *r) {
   port_packet packets[RUN_PACKETS];
   unsigned    max = 1 + (unsigned)run_random(r, RUN_PACKETS);
   int64_t     timeout_ns = run_chance(r, 20) ? 0 : (int64_t)run_random(r, 5 * OS_NS_PER_MS);
@@ -181,50 +195,76 @@ static void run_take(run *r, const run_parts *parts) {
   }
   for (int i = 0; i < n; i++) {
     if (one_key) EXPECT(r, packets[i].key == packets[0].key);
-    run_on_packet(r, parts, &packets[i]);
+    run_on_packet(r, &packets[i]);
   }
 }
 
-static void run_parts_open(run *r, run_parts *parts) {
-  *parts = (run_parts){.ticks = ticks_open(r)};
-  if (run_chance(r, 30)) {
-    parts->nets = nets_open(r);
+/* The streams of src/net want the packets of one key one after the other: they have no workers. */
+static void run_parts_open(run *r) {
+  r->parts.ticks = ticks_open(r);
+  if (r->workers == 0 && run_chance(r, 60)) {
+    r->parts.nets = nets_open(r);
   } else {
-    parts->streams = streams_open(r);
-    parts->datagrams = datagrams_open(r);
+    r->parts.streams = streams_open(r);
+    r->parts.datagrams = datagrams_open(r);
   }
+  if (r->workers > 1) r->parts.blocks = blocks_open(r);
 }
 
-static void run_step(run *r, const run_parts *parts) {
-  if (parts->nets != NULL) nets_step(parts->nets);
-  else streams_step(parts->streams);
-  ticks_step(parts->ticks);
-  run_take(r, parts);
-  run_check_counts(r, parts);
+static void run_parts_step(run *r) {
+  if (r->parts.nets != NULL) nets_step(r->parts.nets);
+  else streams_step(r->parts.streams);
+  if (r->parts.blocks != NULL) blocks_step(r->parts.blocks);
+  ticks_step(r->parts.ticks);
+}
+
+static void run_parts_close(run *r) {
+  if (r->parts.nets != NULL) {
+    nets_close(r->parts.nets);
+  } else {
+    streams_close(r->parts.streams);
+    datagrams_close(r->parts.datagrams);
+  }
+  if (r->parts.blocks != NULL) blocks_close(r->parts.blocks);
+  ticks_close(r->parts.ticks);
+}
+
+/* One step of the workload, then a look at what holds. result: true if it is over */
+static bool run_step_locked(run *r) {
+  run_parts_step(r);
+  if (r->workers == 0) run_take(r);
+  run_check_counts(r);
   EXPECT(r, os_clock_now() - r->progress_ns < run_patience_ns); /* something was lost: nothing moves any more */
+  return r->busy == 0 && r->pending == 0;
 }
 
-static void run_parts_close(const run_parts *parts) {
-  if (parts->nets != NULL) {
-    nets_close(parts->nets);
-  } else {
-    streams_close(parts->streams);
-    datagrams_close(parts->datagrams);
+/* Steps until all is over; where there are workers, they have the time in between. */
+static void run_to_end(run *r) {
+  os_event pause;
+  bool     over = false;
+  EXPECT(r, os_event_init(&pause) == 0);
+  workers *crew = r->workers > 0 ? workers_open(r, &pause) : NULL;
+  for (unsigned steps = 0; !over; steps++) {
+    EXPECT(r, steps < RUN_STEPS_MAX);
+    os_mutex_lock(&r->lock);
+    over = run_step_locked(r);
+    os_mutex_unlock(&r->lock);
+    if (crew == NULL) continue;
+    workers_step(crew);
+    os_event_wait(&pause, (int64_t)run_random(r, run_chance(r, 80) ? OS_NS_PER_MS : OS_NS_PER_S));
   }
-  ticks_close(parts->ticks);
+  run_parts_close(r);
+  run_close_port(r);
+  if (crew != NULL) workers_close(crew);
+  os_event_fini(&pause);
 }
 
 uint64_t run_seed(uint64_t seed, bool trace) {
-  run       r = {.seed = seed, .trace = trace, .hash = 0xcbf29ce484222325};
-  run_parts parts;
+  run r = {.seed = seed, .trace = trace, .hash = 0xcbf29ce484222325};
   run_open(&r);
   r.progress_ns = os_clock_now();
-  run_parts_open(&r, &parts);
-  for (unsigned steps = 0; r.busy > 0 || r.pending > 0; steps++) {
-    run_step(&r, &parts);
-    EXPECT(&r, steps < RUN_STEPS_MAX);
-  }
-  run_parts_close(&parts);
-  run_close(&r);
+  run_parts_open(&r);
+  run_to_end(&r);
+  run_close_world(&r);
   return r.hash;
 }

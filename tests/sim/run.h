@@ -9,6 +9,7 @@
 #include "os/clock.h"
 #include "os/sim.h"
 #include "os/socket.h"
+#include "os/thread.h"
 #include "port/port.h"
 
 typedef struct run run;
@@ -25,16 +26,31 @@ struct watched {
   void (*on_end)(run *r, watched *w, const port_packet *packet);
 };
 
+/* What a run is about: the port itself, or src/net on top of it. */
+typedef struct run_parts {
+  struct streams   *streams; /* these two or nets; the others are NULL */
+  struct datagrams *datagrams;
+  struct nets      *nets;
+  struct ticks     *ticks;
+  struct blocks    *blocks; /* or NULL */
+} run_parts;
+
 struct run {
   uint64_t seed;
   bool     trace;
   bool     calm; /* nothing goes wrong in here: whatever is sent must arrive */
   os_sim  *world;
   port    *p;
-  size_t   pending;     /* watched operations and posts whose packets were not taken */
-  size_t   busy;        /* parts of the workload that are not over */
-  int64_t  progress_ns; /* when the last packet came */
-  uint64_t hash;        /* of all that the workload saw */
+  unsigned concurrency; /* of the port */
+  bool     monitor;     /* ... which has one */
+  unsigned workers;     /* threads that take packets; 0 = the one that steps does it */
+  os_mutex lock;        /* is held in steps and while a packet is handled: the workload is as if it had one thread */
+  /* under lock */
+  run_parts parts;
+  size_t    pending;     /* watched operations and posts whose packets were not taken */
+  size_t    busy;        /* parts of the workload that are not over */
+  int64_t   progress_ns; /* when the last packet came */
+  uint64_t  hash;        /* of all that the workload saw */
 };
 
 /* Ends the program unless the condition holds. */
@@ -63,6 +79,7 @@ typedef struct streams   streams;
 typedef struct nets      nets;
 typedef struct datagrams datagrams;
 typedef struct ticks     ticks;
+typedef struct blocks    blocks;
 
 /* Clients and servers over streams, in streams.c; open starts, step does something now and then, close checks what is
  * left and frees. */
@@ -90,6 +107,32 @@ void   ticks_close(ticks *t);
 /* Takes a packet of a post to whom it belongs. */
 void ticks_on_post(ticks *t, const port_packet *packet);
 extern char ticks_post_key; /* its address is the key of posts */
+
+/* Handlers that block until another packet is handled, in blocks.c; for runs with at least two workers. */
+blocks *blocks_open(run *r);
+void    blocks_step(blocks *b);
+void    blocks_close(blocks *b);
+void    blocks_on_post(blocks *b, const port_packet *packet);
+extern char blocks_post_key; /* as above */
+
+/* ---- threads that take packets, in workers.c ---- */
+
+typedef struct workers workers;
+
+/* Starts r->workers of them, who set `left` when they leave; starts those anew that have; waits for their end, once the
+ * port is closed. */
+workers *workers_open(run *r, os_event *left);
+void     workers_step(workers *w);
+void     workers_close(workers *w);
+
+/* Waits for an event in the middle of a handler, so that another worker must run instead: in a bracket, or so that the
+ * monitor has to notice. Without the lock, which is held before and afterwards. result: true if it was set */
+bool worker_wait(run *r, os_event *e, bool bracket, int64_t timeout_ns);
+
+/* ---- one run ---- */
+
+/* Hands out a packet. */
+void run_on_packet(run *r, const port_packet *packet);
 
 /* Runs one seed to its end. result: the hash of what happened */
 uint64_t run_seed(uint64_t seed, bool trace);

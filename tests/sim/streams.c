@@ -98,6 +98,11 @@ static bool end_in_order(const watched *ops, const unsigned *starts, unsigned co
   return true;
 }
 
+/* Workers overtake each other between the port and the workload: there, one at a time keeps the order. */
+static unsigned end_most(const end *e, unsigned most) {
+  return e->s->r->workers > 0 ? 1 : most;
+}
+
 static unsigned end_pending(const watched *ops, unsigned count) {
   unsigned pending = 0;
   for (unsigned i = 0; i < count; i++) pending += ops[i].pending;
@@ -174,7 +179,7 @@ static void end_start_receiving(end *e) {
     if (!run_started(r, &e->ready, err)) end_fail(e, err);
     return;
   }
-  uint64_t count = 1 + run_random(r, STREAM_RECVS);
+  uint64_t count = 1 + run_random(r, end_most(e, STREAM_RECVS));
   for (unsigned i = 0; i < count && e->h != NULL; i++) end_start_recv(e, i);
 }
 
@@ -229,7 +234,7 @@ static void end_start_send(end *e, unsigned index) {
 
 /* Starts what there is room for; behind a send that was cancelled nothing, for it may leave a gap. */
 static void end_start_sending(end *e) {
-  for (unsigned i = 0; i < STREAM_SENDS; i++) {
+  for (unsigned i = 0; i < end_most(e, STREAM_SENDS); i++) {
     while (e->h != NULL && !e->sends[i].pending && e->offered < e->to_send) {
       for (unsigned k = 0; k < STREAM_SENDS; k++) {
         if (e->sends[k].pending && e->sends[k].cancelled) return;

@@ -552,6 +552,155 @@ static void what_becomes_due_in_a_wait_happens(void **state) {
   world_leave(w);
 }
 
+/* ---- threads ---- */
+
+enum { THREADS = 3, TURNS = 20 };
+
+/* What the threads of a test share. */
+typedef struct crowd {
+  os_mutex lock;
+  os_event event;
+  unsigned inside; /* the lock */
+  char     order[THREADS * TURNS + 1];
+  size_t   count;
+} crowd;
+
+static _Atomic unsigned crowd_numbers;
+
+static void crowd_note(crowd *c, unsigned who) {
+  c->order[c->count++] = (char)('a' + who);
+}
+
+/* Takes the lock again and again, and goes through the kernel with it. */
+static void crowd_lock_and_look(void *arg) {
+  crowd   *c = arg;
+  unsigned who = crowd_numbers++;
+  for (unsigned i = 0; i < TURNS; i++) {
+    os_mutex_lock(&c->lock);
+    assert_int_equal(c->inside++, 0);
+    os_clock_now();
+    crowd_note(c, who);
+    c->inside--;
+    os_mutex_unlock(&c->lock);
+    os_clock_now();
+  }
+}
+
+/* Runs THREADS of them in a world with that seed. */
+static void crowd_run(crowd *c, uint64_t seed, void (*body)(void *arg)) {
+  os_thread threads[THREADS];
+  os_sim   *w = world_enter(&(os_sim_options){.seed = seed, .rates.preempt = OS_SIM_ALWAYS / 3});
+  *c = (crowd){0};
+  crowd_numbers = 0;
+  os_mutex_init(&c->lock);
+  assert_int_equal(os_event_init(&c->event), 0);
+  for (unsigned i = 0; i < THREADS; i++) assert_int_equal(os_thread_start(&threads[i], body, c), 0);
+  for (unsigned i = 0; i < THREADS; i++) os_thread_join(&threads[i]);
+  os_event_fini(&c->event);
+  os_mutex_fini(&c->lock);
+  world_leave(w);
+}
+
+static void threads_take_turns_as_the_seed_says(void **state) {
+  (void)state;
+  unsigned different = 0;
+  for (uint64_t seed = 1; seed <= 50; seed++) {
+    crowd first, again, other;
+    crowd_run(&first, seed, crowd_lock_and_look);
+    crowd_run(&again, seed, crowd_lock_and_look);
+    crowd_run(&other, seed + 1, crowd_lock_and_look);
+    assert_int_equal(first.count, THREADS * TURNS);
+    assert_string_equal(first.order, again.order);
+    different += strcmp(first.order, other.order) != 0;
+  }
+  assert_int_equal(different, 50);
+}
+
+static void crowd_sleep_in_turn(void *arg) {
+  crowd   *c = arg;
+  os_event none;
+  unsigned who = crowd_numbers++;
+  assert_int_equal(os_event_init(&none), 0);
+  int64_t until_ns = (int64_t)(THREADS - who) * OS_NS_PER_S * 3600;
+  assert_false(os_event_wait(&none, until_ns));
+  assert_true(os_clock_now() >= until_ns);
+  crowd_note(c, who);
+  os_event_fini(&none);
+}
+
+static void time_passes_when_all_threads_wait(void **state) {
+  (void)state;
+  crowd c;
+  crowd_run(&c, 1, crowd_sleep_in_turn);
+  assert_string_equal(c.order, "cba");
+}
+
+/* The first waits, the others set. */
+static void crowd_set_and_wait(void *arg) {
+  crowd   *c = arg;
+  unsigned who = crowd_numbers++;
+  if (who > 0) {
+    os_event_set(&c->event);
+    return;
+  }
+  int64_t begun_ns = os_clock_now();
+  assert_true(os_event_wait(&c->event, OS_NS_PER_S));
+  assert_true(os_clock_now() - begun_ns < OS_NS_PER_MS);
+}
+
+static void an_event_of_another_thread_ends_a_wait(void **state) {
+  (void)state;
+  crowd c;
+  for (uint64_t seed = 1; seed <= 20; seed++) crowd_run(&c, seed, crowd_set_and_wait);
+}
+
+static void crowd_count(void *arg) {
+  crowd *c = arg;
+  for (unsigned i = 0; i < 5; i++) {
+    crowd_note(c, 0);
+    os_event_wait(&c->event, OS_NS_PER_S);
+  }
+}
+
+static void a_world_whose_guest_is_away_stands_still(void **state) {
+  (void)state;
+  os_sim   *w = world_calm(1);
+  crowd     c = {0};
+  os_thread t;
+  assert_int_equal(os_event_init(&c.event), 0);
+  assert_int_equal(os_thread_start(&t, crowd_count, &c), 0);
+  os_thread_yield();
+  os_sim_leave();
+  size_t  seen = c.count;
+  int64_t until_ns = os_clock_now() + 5 * OS_NS_PER_MS;
+  while (os_clock_now() < until_ns) os_thread_yield();
+  assert_int_equal(c.count, seen);
+  os_sim_enter(w);
+  os_thread_join(&t);
+  assert_int_equal(c.count, 5);
+  os_event_fini(&c.event);
+  world_leave(w);
+}
+
+static void crowd_see_the_others(void *arg) {
+  crowd         *c = arg;
+  os_thread_view view;
+  os_thread_view_open(&view);
+  for (int i = 0; i < 1000; i++) os_clock_now();
+  os_thread_yield();
+  assert_true(os_thread_cpu_ns(&view) > 0);
+  assert_false(os_thread_asleep(&view));
+  os_thread_view_close(&view);
+  crowd_note(c, 0);
+}
+
+static void views_tell_of_simulated_threads(void **state) {
+  (void)state;
+  crowd c;
+  crowd_run(&c, 3, crowd_see_the_others);
+  assert_int_equal(c.count, THREADS);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(bytes_arrive_in_order_however_they_are_cut),
@@ -574,6 +723,11 @@ int main(void) {
       cmocka_unit_test(rates_and_trace_of_a_running_world_can_be_changed),
       cmocka_unit_test(stats_tell_when_the_next_thing_arrives),
       cmocka_unit_test(what_becomes_due_in_a_wait_happens),
+      cmocka_unit_test(threads_take_turns_as_the_seed_says),
+      cmocka_unit_test(time_passes_when_all_threads_wait),
+      cmocka_unit_test(an_event_of_another_thread_ends_a_wait),
+      cmocka_unit_test(a_world_whose_guest_is_away_stands_still),
+      cmocka_unit_test(views_tell_of_simulated_threads),
   };
   return cmocka_run_group_tests_name("os_sim", tests, NULL, NULL);
 }

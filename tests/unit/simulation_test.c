@@ -376,7 +376,7 @@ static void unknown_names_and_numbers_out_of_range_are_errors(void **state) {
       "fails('buffer: an integer from 1', simulation.open, {buffer = 0})\n"
       "fails('unknown option', simulation.open, {[1] = 1})\n"
       "local s <close> = open({})\n"
-      "fails(\"unknown option 'vm' (there are: vms)\", s.load_text, s, 'x', '', {}, {vm = 1})\n"
+      "fails(\"unknown option 'vm' (there are: vms, workers)\", s.load_text, s, 'x', '', {}, {vm = 1})\n"
       "fails('unknown option', s.rates, s, {delays = 1})\n"
       "fails('seconds', s.turn, s, -1)\n"
       "fails('a port number', s.connect, s, 'localhost', 0)");
@@ -401,6 +401,58 @@ static void a_program_may_stop_itself(void **state) {
       "    close(s)\n"
       "  end\n"
       "end");
+}
+
+/* Four states on three threads. */
+static void a_program_may_have_workers_and_its_runs_are_repeated(void **state) {
+  (void)state;
+  run("local program = [[local portico = require 'portico'\n"
+      "  portico.listen('tcp://127.0.0.1:7000', {on_data = function(c, d)\n"
+      "    portico.log('info', portico.vm.id .. ' heard ' .. d .. ' at ' .. portico.now())\n"
+      "    c:send(d)\n"
+      "  end})]]\n"
+      "local function life(seed)\n"
+      "  local s = assert(simulation.open{seed = seed, rates = {preempt = 0.3, delay = 0.3, shuffle = 0.3}})\n"
+      "  assert(s:load_text('program.lua', program, {}, {vms = 4, workers = 3}))\n"
+      "  local all, heard = {}, {}\n"
+      "  for i = 1, 4 do all[i] = connect(s) end\n"
+      "  for _, c in ipairs(all) do equal(c:send('x'), 1) end\n"
+      "  for i = 1, 12 do\n"
+      "    local c, got = all[i % 4 + 1], nil\n"
+      "    turn_until(s, function() got = c:receive() return got end)\n"
+      "    equal(got, 'x') equal(c:send('x'), 1)\n"
+      "  end\n"
+      "  for _, r in ipairs(s:take_log()) do heard[#heard + 1] = r.text end\n"
+      "  local hash = s:hash()\n"
+      "  close(s)\n"
+      "  return hash .. table.concat(heard, '\\n')\n"
+      "end\n"
+      "local lives, different = {}, 0\n"
+      "for seed = 1, 30 do\n"
+      "  local one = life(seed)\n"
+      "  equal(life(seed), one)\n"
+      "  different = different + (lives[one] and 0 or 1) lives[one] = true\n"
+      "end\n"
+      "equal(different, 30)");
+}
+
+static void workers_run_on_when_nobody_is_connected_and_end_with_the_program(void **state) {
+  (void)state;
+  run("local s = assert(simulation.open{seed = 5, rates = {preempt = 0.2}})\n"
+      "local text = \"local p = require 'portico' local n = 0 p.every(1, function() n = n + 1 \" ..\n"
+      "  \"if n == 10 then p.stop(3) end p.log('info', n) end)\"\n"
+      "assert(s:load_text('program.lua', text, {}, {vms = 2, workers = 2}))\n"
+      "local begun, ran = s:now(), 0\n"
+      "while true do\n"
+      "  local did = s:turn(100)\n"
+      "  if did == 'ended' then break end\n"
+      "  if did == 'ran' then ran = ran + 1 end\n"
+      "end\n"
+      "local took = s:now() - begun assert(took > 9.9 and took < 120, took)\n"
+      "assert(ran >= 10, ran)\n"
+      "close(s)\n"
+      "s = assert(simulation.open{})\n"
+      "assert(s:load_text('program.lua', echo, {}, {workers = 4})) close(s)");
 }
 
 static void what_is_forgotten_is_collected(void **state) {
@@ -459,6 +511,8 @@ int main(void) {
       cmocka_unit_test(unknown_names_and_numbers_out_of_range_are_errors),
       cmocka_unit_test(a_closed_simulation_says_so),
       cmocka_unit_test(a_program_may_stop_itself),
+      cmocka_unit_test(a_program_may_have_workers_and_its_runs_are_repeated),
+      cmocka_unit_test(workers_run_on_when_nobody_is_connected_and_end_with_the_program),
       cmocka_unit_test(what_is_forgotten_is_collected),
       cmocka_unit_test(two_simulations_do_not_meet),
       cmocka_unit_test(a_simulated_program_can_simulate),
