@@ -5,11 +5,16 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
+
+enum { ADDRESS_SHOWN_BYTES = 151 }; /* of a URL that is refused */
 
 static const char address_form[] = "write tcp://HOST:PORT, such as tcp://127.0.0.1:7000 or tcp://[::1]:7000";
 
 static int address_refuse(const char *url, const char *what, char out_why[ADDRESS_WHY_BYTES]) {
-  snprintf(out_why, ADDRESS_WHY_BYTES, "bad address \"%.150s\": %s (%s)", url, what, address_form);
+  char shown[ADDRESS_SHOWN_BYTES];
+  text_show(url, shown, sizeof shown);
+  snprintf(out_why, ADDRESS_WHY_BYTES, "bad address \"%s\": %s (%s)", shown, what, address_form);
   return PORTICO_EINVAL;
 }
 
@@ -47,9 +52,11 @@ int address_parse(const char *url, address *out, char out_why[ADDRESS_WHY_BYTES]
   if (!bracketed && memchr(host, ':', len) != NULL) {
     return address_refuse(url, "an IPv6 address needs brackets", out_why);
   }
-  if (!address_read_port(colon + 1, &out->port)) return address_refuse(url, "the port is not 0 to 65535", out_why);
+  uint16_t port;
+  if (!address_read_port(colon + 1, &port)) return address_refuse(url, "the port is not 0 to 65535", out_why);
   memcpy(out->host, host, len);
   out->host[len] = '\0';
+  out->port = port;
   return 0;
 }
 
