@@ -356,7 +356,7 @@ static int server_refuse(lua_State *L, const char *url, int err, bool reuse_port
 }
 
 int server_listen(lua_State *L) {
-  const char *url = luaL_checkstring(L, 1);
+  const char *url = vm_check_url(L, 1);
   vm         *v = vm_of(L);
   address     a;
   char        why[ADDRESS_WHY_BYTES];
@@ -377,6 +377,7 @@ int server_listen(lua_State *L) {
   return server_refuse(L, url, err, reuse_port, refusal);
 }
 
+/* NULL: it was collected, and a finalizer of the script has found it before it goes. */
 static server *server_check(lua_State *L) {
   server **object = luaL_checkudata(L, 1, server_type);
   return *object;
@@ -397,6 +398,7 @@ static void server_close_and_unlock(server *s) {
 static int server_leave(lua_State *L) {
   server *s = server_check(L);
   vm     *v = vm_of(L);
+  if (s == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
   os_mutex_lock(&s->rt->lock);
   server_member *m = server_member_of(s, v);
   handlers      *h = m->handlers;
@@ -419,14 +421,15 @@ static int server_collect(lua_State *L) {
 static int server_index(lua_State *L) {
   const server *s = server_check(L);
   const char   *name = luaL_checkstring(L, 2);
-  if (strcmp(name, "url") == 0) lua_pushstring(L, s->url);
+  if (strcmp(name, "url") == 0) lua_pushstring(L, s != NULL ? s->url : NULL);
   else if (strcmp(name, "close") == 0) lua_pushcfunction(L, server_leave);
   else lua_pushnil(L);
   return 1;
 }
 
 static int server_tostring(lua_State *L) {
-  lua_pushfstring(L, "portico.Listener (%s)", server_check(L)->url);
+  const server *s = server_check(L);
+  lua_pushfstring(L, "portico.Listener (%s)", s != NULL ? s->url : "collected");
   return 1;
 }
 

@@ -77,7 +77,12 @@ refused("unknown handler or option 'on_dta' %(did you mean 'on_data'%?%)", liste
 refused("did you mean 'on_data'", listen { on_datas = print })
 refused("did you mean 'nodelay'", listen { nodelya = true })
 refused("did you mean 'send_high'", listen { sendhigh = 1 })
-refused("unknown handler or option 'zzzzzzzzz'$", listen { zzzzzzzzz = 1 })
+refused("unknown handler or option 'zzzzzzzzz'%)$", listen { zzzzzzzzz = 1 })
+refused("bad argument #2 to '[%a.]*listen' %(unknown handler or option %(a number%)%)", listen { print })
+refused("unknown handler or option 'two%?lines'", listen { ["two\nlines"] = 1 })
+refused("zero byte", listen { ["on_data\0"] = print })
+refused("zero byte", pcall(portico.listen, "tcp://127.0.0.1:0\0", {}))
+refused("zero byte", pcall(portico.connect, "tcp://127.0.0.1:1\0", {}))
 refused("backlog", listen { backlog = "many" })
 refused("send_high.* greater than .*send_limit", listen { send_high = 2000, send_limit = 1000 })
 for _, options in ipairs { { backlog = 5 }, { nodelay = false }, { recv_pause = false }, { recv_max = 10 } } do
