@@ -30,6 +30,15 @@ static bool address_read_port(const char *text, uint16_t *out) {
   return value <= UINT16_MAX;
 }
 
+/* No name or number has one; a message that shows the host would break there. */
+static bool address_has_blank(const char *host, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    unsigned char byte = (unsigned char)host[i];
+    if (byte <= 0x20 || byte == 0x7f) return true;
+  }
+  return false;
+}
+
 int address_parse(const char *url, address *out, char out_why[ADDRESS_WHY_BYTES]) {
   static const char scheme[] = "tcp://";
   const char       *sep = strstr(url, "://");
@@ -52,6 +61,7 @@ int address_parse(const char *url, address *out, char out_why[ADDRESS_WHY_BYTES]
   if (!bracketed && memchr(host, ':', len) != NULL) {
     return address_refuse(url, "an IPv6 address needs brackets", out_why);
   }
+  if (address_has_blank(host, len)) return address_refuse(url, "the host has a blank or a control byte", out_why);
   uint16_t port;
   if (!address_read_port(colon + 1, &port)) return address_refuse(url, "the port is not 0 to 65535", out_why);
   memcpy(out->host, host, len);

@@ -192,9 +192,9 @@ void handlers_unref(handlers *h) {
   else h->vm->handlers = h->next;
   if (h->next != NULL) h->next->prev = h->prev;
   watchdog *dog = h->vm->rt->watchdog;
-  watchdog_lock(dog); /* it may be reading h->where */
+  if (dog != NULL) watchdog_lock(dog); /* it may be reading h->where */
   free(h);
-  watchdog_unlock(dog);
+  if (dog != NULL) watchdog_unlock(dog);
 }
 
 void handlers_free_all(vm *v) {

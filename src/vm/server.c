@@ -152,18 +152,22 @@ handlers *server_handlers(server *s, vm *v) {
 /* ---- start and close: messages to the server's strand ---- */
 
 static void server_on_start(completion *c) {
-  server *s = container_of(c, server, start);
+  server  *s = container_of(c, server, start);
+  runtime *rt = s->rt;
   if (s->net.state == LISTENER_OPEN) listener_start(&s->net);
   server_unref(s);
+  runtime_release(rt);
 }
 
 static void server_on_close(completion *c) {
-  server *s = container_of(c, server, close);
+  server  *s = container_of(c, server, close);
+  runtime *rt = s->rt;
   listener_close(&s->net);
   server_unref(s);
+  runtime_release(rt);
 }
 
-/* Sends start or close to the server's strand, once. Gives the lock back. */
+/* Sends start or close to the server's strand, once; the program lasts until it has arrived. Gives the lock back. */
 static void server_ask_and_unlock(server *s, bool *flag, completion *c, void (*run)(completion *c)) {
   runtime *rt = s->rt;
   bool     first = !*flag;
@@ -171,6 +175,7 @@ static void server_ask_and_unlock(server *s, bool *flag, completion *c, void (*r
   if (first) s->refs++;
   os_mutex_unlock(&rt->lock);
   if (!first) return;
+  runtime_hold(rt);
   c->run = run;
   strand_post(server_strand(s), c);
 }
@@ -383,8 +388,13 @@ static server *server_check(lua_State *L) {
   return *object;
 }
 
-/* The last member leaves. An owner is on the strand and needs no message. */
+/* The last member leaves. An owner is on the strand and needs no message. A program that stops closes all by itself; in
+ * the finalizers of its end nobody is left to get one. */
 static void server_close_and_unlock(server *s) {
+  if (s->owner == NULL && runtime_stopping(s->rt)) {
+    os_mutex_unlock(&s->rt->lock);
+    return;
+  }
   if (s->owner == NULL) {
     server_ask_and_unlock(s, &s->closing, &s->close, server_on_close);
     return;

@@ -146,7 +146,7 @@ static void timer_keep_call(lua_State *L, int values) {
     for (int i = values; i >= 1; i--) lua_rawseti(L, 2, i);
   }
   lua_settop(L, 1 + TIMER_VALUES);
-  uint32_t index = slots_next(&vm_of(L)->timers); /* only now: for the table a finalizer may have run, and made timers */
+  uint32_t index = slots_next(&vm_of(L)->timers); /* not before: a finalizer may have run, and made timers */
   lua_rawgetp(L, LUA_REGISTRYINDEX, &timer_calls);
   for (int i = 0; i < TIMER_VALUES; i++) {
     if (i >= values || (values > TIMER_VALUES && i > 0)) lua_pushboolean(L, 0);

@@ -311,6 +311,27 @@ static void a_collected_listener_is_closed_to_a_finalizer(void **state) {
   assert_int_equal(wait_for_exit_code(f->host), 7);
 }
 
+static void a_listener_may_be_closed_at_the_very_end(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE
+        "for _, reuse_port in ipairs {false, true} do "
+        "  local l = portico.listen('tcp://127.0.0.1:0', {reuse_port = reuse_port, on_data = print}) "
+        "  _G[reuse_port] = setmetatable({}, {__gc = function() if l then l:close() end end}) "
+        "end "
+        "portico.stop(8)");
+  assert_int_equal(wait_for_exit_code(f->host), 8);
+}
+
+/* Without workers: the closing thread does their work, and leaves nothing of it. */
+static void a_listener_may_be_closed_after_a_failed_start(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, REQUIRE
+                        "local l = assert(portico.listen('tcp://127.0.0.1:0', {})) "
+                        "assert(portico.connect(l.url, {on_close = function() l:close() end})) "
+                        "error 'on purpose'"), 0);
+  assert_int_equal(portico_start(f->host), PORTICO_ESCRIPT);
+}
+
 static void timers_that_finalizers_start_do_not_mix_with_the_one_being_made(void **state) {
   fixture *f = *state;
   start(f->host, REQUIRE
@@ -824,6 +845,8 @@ int main(void) {
       WITH_HOST(a_file_that_is_not_there_is_told_by_name),
       WITH_HOST(bytecode_is_refused),
       WITH_HOST(a_collected_listener_is_closed_to_a_finalizer),
+      WITH_HOST(a_listener_may_be_closed_at_the_very_end),
+      WITH_HOST(a_listener_may_be_closed_after_a_failed_start),
       WITH_HOST(timers_that_finalizers_start_do_not_mix_with_the_one_being_made),
       WITH_HOST(a_subscription_of_a_finalizer_stays),
       WITH_HOST(a_second_load_is_refused),
