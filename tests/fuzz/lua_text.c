@@ -127,7 +127,7 @@ static void check_text(int door, const char *text, size_t len) {
   lua_pop(L, 1);
   bool taken = try_door(door, text, len);
   if (bytecode || binary_only) REQUIRE(!taken);
-  else if (text[0] != '#' && text[0] != '\xef') REQUIRE(taken == is_lua); /* `load` knows no first line of the shell's */
+  else if (text[0] != '#' && text[0] != '\xef') REQUIRE(taken == is_lua); /* `load` takes no first line away */
 }
 
 static void check_bytecode(int door, const char *text, size_t len) {
