@@ -216,8 +216,9 @@ local CALLS = {
     if t then local _ = t[key], tostring(t) end
     if getmetatable(c or l or t or 0) then fail "an object shows its metatable" end
   end,
-  function() -- fields of the script's own, and the one that is not
+  function() -- fields of the script's own, and the one that is not: it leads to no connection, or to another
     local c, key, v = pick(connections), value(), value()
+    if key == 0 then v = pick(chance(50) and INTEGERS or FLOATS) end
     if c and key ~= nil and key == key and type(c) == "table" then
       if key == "send" or key == "close" or key == "shutdown" or key == "abort" then v = nil end
       c[key] = v

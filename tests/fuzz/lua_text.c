@@ -81,13 +81,13 @@ static bool through_portico(int door, const char *text, size_t len, const char *
   return err == 0;
 }
 
-static bool through_lua(int door, const char *text, size_t len, const char *path, const char *folder) {
+static bool through_lua(int door, const char *text, size_t len, const char *path, const char *in) {
   lua_State *L = open_host();
   REQUIRE(luaL_loadstring(L, doors) == LUA_OK);
   lua_pushinteger(L, door - DOOR_IN_LUA + 1);
   lua_pushlstring(L, text, len);
   lua_pushstring(L, path);
-  lua_pushstring(L, folder);
+  lua_pushstring(L, in);
   REQUIRE(lua_pcall(L, 4, 2, 0) == LUA_OK);
   bool taken = lua_isfunction(L, -2);
   if (!taken) REQUIRE(lua_isnil(L, -2) && lua_isstring(L, -1));
