@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fuzzes: builds the preset `fuzz` (clang, libFuzzer, address and undefined-behaviour sanitizers) in build-fuzz/, and for
-# each target replays its corpus, then looks for new inputs and for crashes.
+# Fuzzes: builds the preset `fuzz` (clang, libFuzzer, address and undefined-behaviour sanitizers) in build-fuzz/, and
+# for each target replays its corpus, then looks for new inputs and for crashes.
 #   sh tests/fuzz/run.sh [--seconds N] [--jobs N] [--keep] [TARGET...]
 #   --seconds N   for each target (30)
 #   --jobs N      targets at a time (2)
@@ -64,7 +64,8 @@ end_batch() { # waits for those that run, and reports them
   wait
   for target in $waiting; do
     count=$((count + 1))
-    total=$((total + $(awk '/^stat::number_of_executed_units:/ { n = $2 } END { print n + 0 }' "build-fuzz/$target.log")))
+    runs=$(awk '/^stat::number_of_executed_units:/ { n = $2 } END { print n + 0 }' "build-fuzz/$target.log")
+    total=$((total + runs))
     report "$target" || status=1
   done
   running=0 waiting=
