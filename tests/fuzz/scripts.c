@@ -49,7 +49,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   lua_insert(L, 1);
   lua_pushlstring(L, (const char *)data, len);
   lua_pushcfunction(L, script_fail);
-  if (lua_pcall(L, 3, 0, 0) != LUA_OK) script_fail((lua_replace(L, 1), L));
+  if (lua_pcall(L, 3, 0, 0) != LUA_OK) {
+    lua_replace(L, 1);
+    script_fail(L);
+  }
   lua_close(L);
   return 0;
 }
