@@ -2,6 +2,7 @@
 # Installs what the build and the tests need and this machine lacks, from Debian's packages:
 #   sh third_party/install.sh             build and test on Linux
 #   sh third_party/install.sh --windows   also the cross build: mingw-w64, Wine, and sources of Lua and CMocka for it
+#   sh third_party/install.sh --fuzz      also clang and its fuzzer
 #   sh third_party/install.sh --peers     also what the bench compares Portico with: luv, cqueues, copas, Node.js, redis
 # The options may be combined.
 # Does nothing, offline, when all is there. Run as root, or with sudo at hand.
@@ -16,12 +17,13 @@ lua_here=$sources/lua/debian/fetched-$lua_version
 cmocka_version=1.1.5-2.1
 cmocka_here=$sources/cmocka/debian/fetched-$cmocka_version
 
-windows=false peers=false
+windows=false peers=false fuzz=false
 for option; do
   case $option in
     --windows) windows=true ;;
     --peers) peers=true ;;
-    *) echo "usage: sh third_party/install.sh [--windows] [--peers]" >&2; exit 2 ;;
+    --fuzz) fuzz=true ;;
+    *) echo "usage: sh third_party/install.sh [--windows] [--peers] [--fuzz]" >&2; exit 2 ;;
   esac
 done
 
@@ -79,6 +81,11 @@ if $windows; then
   need wine64 '/usr/lib/wine/wine64'
   need wine wine
   [ -e $lua_here ] && [ -e $cmocka_here ] || need dpkg-dev dpkg-source
+fi
+if $fuzz; then
+  need clang clang
+  need libclang-rt-dev '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a'
+  need llvm llvm-symbolizer   # names in the traces of a crash
 fi
 if $peers; then
   need lua-luv '/usr/lib/*/lua/5.4/luv.so'

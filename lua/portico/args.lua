@@ -19,7 +19,7 @@ local failed = false
 function args.fail(name, text, code)
   if failed then return end
   failed = true
-  io.stderr:write(("portico: %s: %s\n"):format(name, text))
+  io.stderr:write(("portico: %s: %s\n"):format(name, (text:gsub("%c", "?")))) -- a word may hold line ends
   portico.stop(code or 1)
 end
 

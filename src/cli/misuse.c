@@ -12,6 +12,8 @@ int misuse(const char *format, ...) {
   va_start(args, format);
   vsnprintf(line, sizeof line, format, args);
   va_end(args);
+  for (char *c = line; *c != '\0'; c++)
+    if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?'; /* of a word that would end the line, or drive a terminal */
   fprintf(stderr, "portico: %s\n", line);
   return CLI_MISUSED;
 }

@@ -5,11 +5,16 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/text.h"
+
+enum { ADDRESS_SHOWN_BYTES = 151 }; /* of a URL that is refused */
 
 static const char address_form[] = "write tcp://HOST:PORT, such as tcp://127.0.0.1:7000 or tcp://[::1]:7000";
 
 static int address_refuse(const char *url, const char *what, char out_why[ADDRESS_WHY_BYTES]) {
-  snprintf(out_why, ADDRESS_WHY_BYTES, "bad address \"%.150s\": %s (%s)", url, what, address_form);
+  char shown[ADDRESS_SHOWN_BYTES];
+  text_show(url, shown, sizeof shown);
+  snprintf(out_why, ADDRESS_WHY_BYTES, "bad address \"%s\": %s (%s)", shown, what, address_form);
   return PORTICO_EINVAL;
 }
 
@@ -23,6 +28,15 @@ static bool address_read_port(const char *text, uint16_t *out) {
   }
   *out = (uint16_t)value;
   return value <= UINT16_MAX;
+}
+
+/* No name or number has one; a message that shows the host would break there. */
+static bool address_has_blank(const char *host, size_t len) {
+  for (size_t i = 0; i < len; i++) {
+    unsigned char byte = (unsigned char)host[i];
+    if (byte <= 0x20 || byte == 0x7f) return true;
+  }
+  return false;
 }
 
 int address_parse(const char *url, address *out, char out_why[ADDRESS_WHY_BYTES]) {
@@ -47,9 +61,12 @@ int address_parse(const char *url, address *out, char out_why[ADDRESS_WHY_BYTES]
   if (!bracketed && memchr(host, ':', len) != NULL) {
     return address_refuse(url, "an IPv6 address needs brackets", out_why);
   }
-  if (!address_read_port(colon + 1, &out->port)) return address_refuse(url, "the port is not 0 to 65535", out_why);
+  if (address_has_blank(host, len)) return address_refuse(url, "the host has a blank or a control byte", out_why);
+  uint16_t port;
+  if (!address_read_port(colon + 1, &port)) return address_refuse(url, "the port is not 0 to 65535", out_why);
   memcpy(out->host, host, len);
   out->host[len] = '\0';
+  out->port = port;
   return 0;
 }
 

@@ -12,7 +12,7 @@ typedef struct address {
 } address;
 
 /* Reads "tcp://HOST:PORT"; HOST is a name, an IPv4 address, an [IPv6 address] or *. PORT is 0..65535.
- * errors   EINVAL (out_why says what is wrong with which part), ENOTSUP (a scheme that we do not speak) */
+ * errors   EINVAL (out_why says in one line what is wrong with which part), ENOTSUP (a scheme that we do not speak) */
 int address_parse(const char *url, address *out, char out_why[ADDRESS_WHY_BYTES]);
 
 /* The numeric addresses of a parsed URL, best first. Blocks if the host is a name.

@@ -6,9 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "vm/connection.h"
 
 enum { HANDLERS_SEND_HIGH = 256 * 1024, HANDLERS_SEND_LIMIT = 16 * 1024 * 1024 };
+enum { HANDLERS_SHOWN_BYTES = 64 }; /* of a name that is refused */
 
 static const char *const handler_names[HANDLER_EVENTS] = {"on_open", "on_data", "on_end", "on_drain", "on_close"};
 
@@ -68,8 +70,10 @@ static int handlers_refuse_name(lua_State *L, const char *given) {
   for (int i = 0; i < HANDLER_EVENTS; i++) name_consider(given, handler_names[i], &best, &distance);
   for (int i = 0; i < HANDLER_OPTIONS; i++) name_consider(given, handler_options[i].name, &best, &distance);
   for (int i = 0; i < HANDLER_FLAGS; i++) name_consider(given, handler_flags[i], &best, &distance);
-  if (best == NULL) return luaL_error(L, "unknown handler or option '%s'", given);
-  return luaL_error(L, "unknown handler or option '%s' (did you mean '%s'?)", given, best);
+  char shown[HANDLERS_SHOWN_BYTES];
+  text_show(given, shown, sizeof shown);
+  if (best == NULL) return luaL_error(L, "unknown handler or option '%s'", shown);
+  return luaL_error(L, "unknown handler or option '%s' (did you mean '%s'?)", shown, best);
 }
 
 /* ---- reading; the table is at index arg, a value on top ---- */
@@ -131,7 +135,9 @@ static bool handlers_read_flag(lua_State *L, handlers *h, const char *name) {
 
 static void handlers_read_field(lua_State *L, handlers *h) {
   if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "unknown handler or option (a %s)", luaL_typename(L, -2));
-  const char *name = lua_tostring(L, -2);
+  size_t      len;
+  const char *name = lua_tolstring(L, -2, &len);
+  if (strlen(name) != len) luaL_error(L, "unknown handler or option (its name has a zero byte)");
   if (handlers_read_event(L, h, name) || handlers_read_option(L, h, name) || handlers_read_flag(L, h, name)) return;
   handlers_refuse_name(L, name);
 }
@@ -172,10 +178,7 @@ handlers *handlers_read(lua_State *L, int arg, const char *url, bool recv_pause)
   lua_pushlightuserdata(L, h);
   if (lua_pcall(L, 2, 0, 0) == LUA_OK) return h;
   handlers_unref(h);
-  luaL_where(L, 1); /* the script's line, not ours */
-  lua_insert(L, -2);
-  lua_concat(L, 2);
-  lua_error(L);
+  luaL_argerror(L, arg, lua_tostring(L, -1));
   return NULL;
 }
 
@@ -189,9 +192,9 @@ void handlers_unref(handlers *h) {
   else h->vm->handlers = h->next;
   if (h->next != NULL) h->next->prev = h->prev;
   watchdog *dog = h->vm->rt->watchdog;
-  watchdog_lock(dog); /* it may be reading h->where */
+  if (dog != NULL) watchdog_lock(dog); /* it may be reading h->where */
   free(h);
-  watchdog_unlock(dog);
+  if (dog != NULL) watchdog_unlock(dog);
 }
 
 void handlers_free_all(vm *v) {

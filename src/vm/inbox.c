@@ -171,8 +171,9 @@ int inbox_subscribe(lua_State *L) {
   if (!lua_isnil(L, 2)) luaL_checktype(L, 2, LUA_TFUNCTION);
   lua_settop(L, 2);
   if (box->topics == LUA_NOREF) {
-    lua_newtable(L);
-    box->topics = luaL_ref(L, LUA_REGISTRYINDEX);
+    lua_newtable(L); /* for which a finalizer may run, and subscribe */
+    if (box->topics == LUA_NOREF) box->topics = luaL_ref(L, LUA_REGISTRYINDEX);
+    else lua_pop(L, 1);
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, box->topics);
   lua_insert(L, 1);

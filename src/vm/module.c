@@ -12,7 +12,7 @@
 
 /* portico.connect(url, handlers) -> connection | nil, message, code */
 static int module_connect(lua_State *L) {
-  const char *url = luaL_checkstring(L, 1);
+  const char *url = vm_check_url(L, 1);
   address     a;
   char        why[ADDRESS_WHY_BYTES];
   luaL_checktype(L, 2, LUA_TTABLE);

@@ -177,6 +177,7 @@ fail:
 void runtime_close(runtime *rt) {
   CHECK(atomic_load(&rt->live) == 0);
   if (rt->watchdog != NULL) watchdog_close(rt->watchdog);
+  rt->watchdog = NULL; /* the finalizers of the VMs still run */
   for (unsigned i = 0; rt->vms != NULL && i < rt->options.vms; i++) {
     if (rt->vms[i] != NULL) vm_close(rt->vms[i]);
   }

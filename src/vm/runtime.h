@@ -35,7 +35,7 @@ enum { RUNTIME_LINE_BYTES = 64 };
 struct runtime {
   runtime_options   options;
   vm              **vms;       /* fixed */
-  struct watchdog  *watchdog;  /* fixed */
+  struct watchdog  *watchdog;  /* fixed; NULL while the VMs are closed */
   _Atomic int       state; /* runtime_state, only ever upwards */
   _Atomic int       exit_code;
   unsigned char     apart[RUNTIME_LINE_BYTES];

@@ -17,14 +17,17 @@
 
 static const char sandbox_refusal[] = "only Lua source can be loaded, not bytecode";
 
+/* True if the mode at that index allows nothing but bytecode; then nil and why not are on the stack. */
+static bool sandbox_refuses(lua_State *L, int mode_index) {
+  if (strchr(luaL_optstring(L, mode_index, "t"), 't') != NULL) return false;
+  lua_pushnil(L);
+  lua_pushstring(L, sandbox_refusal);
+  return true;
+}
+
 /* load(chunk [, name [, mode [, env]]]): as Lua's own (upvalue 1), with the mode set to text */
 static int sandbox_load(lua_State *L) {
-  const char *mode = luaL_optstring(L, 3, "t");
-  if (strchr(mode, 't') == NULL) {
-    lua_pushnil(L);
-    lua_pushstring(L, sandbox_refusal);
-    return 2;
-  }
+  if (sandbox_refuses(L, 3)) return 2;
   int args = lua_gettop(L);
   if (args < 3) lua_settop(L, 3);
   lua_pushliteral(L, "t");
@@ -39,6 +42,7 @@ static int sandbox_load(lua_State *L) {
 static int sandbox_loadfile(lua_State *L) {
   const char *path = luaL_optstring(L, 1, NULL);
   bool        has_env = !lua_isnone(L, 3);
+  if (sandbox_refuses(L, 2)) return 2;
   if (luaL_loadfilex(L, path, "t") != LUA_OK) {
     lua_pushnil(L);
     lua_insert(L, -2);

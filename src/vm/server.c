@@ -152,18 +152,22 @@ handlers *server_handlers(server *s, vm *v) {
 /* ---- start and close: messages to the server's strand ---- */
 
 static void server_on_start(completion *c) {
-  server *s = container_of(c, server, start);
+  server  *s = container_of(c, server, start);
+  runtime *rt = s->rt;
   if (s->net.state == LISTENER_OPEN) listener_start(&s->net);
   server_unref(s);
+  runtime_release(rt);
 }
 
 static void server_on_close(completion *c) {
-  server *s = container_of(c, server, close);
+  server  *s = container_of(c, server, close);
+  runtime *rt = s->rt;
   listener_close(&s->net);
   server_unref(s);
+  runtime_release(rt);
 }
 
-/* Sends start or close to the server's strand, once. Gives the lock back. */
+/* Sends start or close to the server's strand, once; the program lasts until it has arrived. Gives the lock back. */
 static void server_ask_and_unlock(server *s, bool *flag, completion *c, void (*run)(completion *c)) {
   runtime *rt = s->rt;
   bool     first = !*flag;
@@ -171,6 +175,7 @@ static void server_ask_and_unlock(server *s, bool *flag, completion *c, void (*r
   if (first) s->refs++;
   os_mutex_unlock(&rt->lock);
   if (!first) return;
+  runtime_hold(rt);
   c->run = run;
   strand_post(server_strand(s), c);
 }
@@ -368,7 +373,7 @@ static int server_refuse(lua_State *L, const char *url, int err, bool reuse_port
 }
 
 int server_listen(lua_State *L) {
-  const char *url = luaL_checkstring(L, 1);
+  const char *url = vm_check_url(L, 1);
   vm         *v = vm_of(L);
   address     a;
   char        why[ADDRESS_WHY_BYTES];
@@ -389,13 +394,19 @@ int server_listen(lua_State *L) {
   return server_refuse(L, url, err, reuse_port, refusal);
 }
 
+/* NULL: it was collected, and a finalizer of the script has found it before it goes. */
 static server *server_check(lua_State *L) {
   server **object = luaL_checkudata(L, 1, server_type);
   return *object;
 }
 
-/* The last member leaves. An owner is on the strand and needs no message. */
+/* The last member leaves. An owner is on the strand and needs no message. A program that stops closes all by itself; in
+ * the finalizers of its end nobody is left to get one. */
 static void server_close_and_unlock(server *s) {
+  if (s->owner == NULL && runtime_stopping(s->rt)) {
+    os_mutex_unlock(&s->rt->lock);
+    return;
+  }
   if (s->owner == NULL) {
     server_ask_and_unlock(s, &s->closing, &s->close, server_on_close);
     return;
@@ -409,6 +420,7 @@ static void server_close_and_unlock(server *s) {
 static int server_leave(lua_State *L) {
   server *s = server_check(L);
   vm     *v = vm_of(L);
+  if (s == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
   os_mutex_lock(&s->rt->lock);
   server_member *m = server_member_of(s, v);
   handlers      *h = m->handlers;
@@ -431,14 +443,15 @@ static int server_collect(lua_State *L) {
 static int server_index(lua_State *L) {
   const server *s = server_check(L);
   const char   *name = luaL_checkstring(L, 2);
-  if (strcmp(name, "url") == 0) lua_pushstring(L, s->url);
+  if (strcmp(name, "url") == 0) lua_pushstring(L, s != NULL ? s->url : NULL);
   else if (strcmp(name, "close") == 0) lua_pushcfunction(L, server_leave);
   else lua_pushnil(L);
   return 1;
 }
 
 static int server_tostring(lua_State *L) {
-  lua_pushfstring(L, "portico.Listener (%s)", server_check(L)->url);
+  const server *s = server_check(L);
+  lua_pushfstring(L, "portico.Listener (%s)", s != NULL ? s->url : "collected");
   return 1;
 }
 

@@ -137,15 +137,16 @@ undo_mem:
   return err;
 }
 
-/* The function and its arguments, from stack index 2 on, go to the values of a timer to be; more than fit become a
+/* The function and its arguments, from stack index 2 on, go to the values of the next timer; more than fit become a
  * table. May raise an error: then they stay there until the index is used. */
-static void timer_keep_call(lua_State *L, uint32_t index, int values) {
+static void timer_keep_call(lua_State *L, int values) {
   if (values > TIMER_VALUES) {
     lua_createtable(L, values, 0);
     lua_insert(L, 2);
     for (int i = values; i >= 1; i--) lua_rawseti(L, 2, i);
   }
   lua_settop(L, 1 + TIMER_VALUES);
+  uint32_t index = slots_next(&vm_of(L)->timers); /* not before: a finalizer may have run, and made timers */
   lua_rawgetp(L, LUA_REGISTRYINDEX, &timer_calls);
   for (int i = 0; i < TIMER_VALUES; i++) {
     if (i >= values || (values > TIMER_VALUES && i > 0)) lua_pushboolean(L, 0);
@@ -167,7 +168,7 @@ static int timer_new(lua_State *L, bool repeat) {
   luaL_setmetatable(L, timer_type);
   lua_insert(L, 1); /* timer, seconds, function, arguments */
   lua_remove(L, 2);
-  timer_keep_call(L, slots_next(&v->timers), values); /* nothing below raises an error */
+  timer_keep_call(L, values); /* nothing below raises an error */
   lua_settop(L, 1);
   int64_t ns = (int64_t)(seconds * OS_NS_PER_S);
   int     err = timer_start(v, values, ns, repeat ? ns : 0, id);

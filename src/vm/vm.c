@@ -84,6 +84,13 @@ int vm_push_error(lua_State *L, int err, const char *text) {
   return 3;
 }
 
+const char *vm_check_url(lua_State *L, int arg) {
+  size_t      len;
+  const char *url = luaL_checklstring(L, arg, &len);
+  luaL_argcheck(L, strlen(url) == len, arg, "an address has no zero byte");
+  return url;
+}
+
 char *vm_take_message(vm *v) {
   size_t      len;
   const char *text = lua_tolstring(v->L, -1, &len);

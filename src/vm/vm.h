@@ -83,6 +83,9 @@ void vm_log_error(vm *v, const char *what, const char *where);
  * leaves first. port_block_leave ends it. */
 void vm_block_enter(vm *v);
 
+/* The string argument `arg`, an address: a zero byte, behind which nobody would look, is an error. */
+const char *vm_check_url(lua_State *L, int arg);
+
 /* Pushes nil, message, code name: how API functions fail. text may be NULL for the code's own words. result: 3 */
 int vm_push_error(lua_State *L, int err, const char *text);
 

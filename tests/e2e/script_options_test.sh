@@ -16,6 +16,8 @@ usage_error 'one address is enough' echo 127.0.0.1:0 127.0.0.1:0
 usage_error '--message and --file: give one of them' send --message a --file b
 usage_error '--file and -: give one of them' send - --file b
 usage_error 'not a whole number' send --send-buffer 4k
+usage_error '--two?lines' send "$(printf -- '--two\nlines')"
+check 'a mistake is told in one line' [ "$(wc -l <"$T/run.err")" -eq 1 ]
 for name in echo print send; do
   run "$PORTICO" run $name --help
   check "run $name --help" grep -q "^usage: portico run $name \[URL\]" "$T/run.out"

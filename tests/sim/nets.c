@@ -7,6 +7,7 @@
 #include "run.h"
 
 enum { NETS_CLIENTS = 6, NETS_ENDS = 2 * NETS_CLIENTS, NET_TOTAL_MAX = 40000, NET_PIECE_MAX = 4000 };
+enum { NET_TOTAL_CHOSEN = 6000 }; /* of a fuzzer's run */
 
 /* One end of a connection; outlives its stream, which is freed in on_close so that a late touch shows. */
 typedef struct net_end {
@@ -55,9 +56,19 @@ static void net_end_send(net_end *e) {
   for (size_t i = 0; i < len; i++) piece[i] = net_byte(e->port, e->server, e->offered + i);
   int err = stream_send(e->s, piece, len);
   run_note(r, "stream send", e->who, err < 0 ? err : (int64_t)len);
-  EXPECT(r, err == 0 || err == PORTICO_EAGAIN || e->gone || (err == PORTICO_ECLOSED && !r->calm));
+  EXPECT(r, err == 0 || err == PORTICO_EAGAIN || e->gone ||
+                ((err == PORTICO_ECLOSED || err == PORTICO_ELIMIT) && !r->calm));
+  EXPECT(r, e->s->out.bytes <= e->s->group->send_limit);
   if (err == 0 || err == PORTICO_EAGAIN) e->offered += len;
+  if (err == PORTICO_ELIMIT) e->gone = true;
   e->choked = err != 0; /* till the drain, or for good */
+}
+
+/* What comes after its end is refused. */
+static void net_end_late(net_end *e) {
+  if (!e->shut || !run_chance(e->n->r, 5)) return;
+  int sent = stream_send(e->s, "late", 4), shut = stream_shutdown(e->s);
+  EXPECT(e->n->r, sent == shut && (sent == PORTICO_ESHUTDOWN || sent == PORTICO_ECLOSED));
 }
 
 static void net_end_go(net_end *e) {
@@ -73,6 +84,7 @@ static void net_end_go(net_end *e) {
     run_note(r, "stream shut down", e->who, err);
     EXPECT(r, err == 0 || !r->calm);
   }
+  net_end_late(e);
   if (e->ended) {
     e->gone = true;
     int err = stream_close(e->s);
@@ -159,7 +171,7 @@ static net_end *net_end_new(nets *n, bool server) {
   e->n = n;
   e->server = server;
   e->who = n->count + 1;
-  e->to_send = run_chance(r, 20) ? 0 : run_random(r, NET_TOTAL_MAX);
+  e->to_send = run_chance(r, 20) ? 0 : run_random(r, r->chosen ? NET_TOTAL_CHOSEN : NET_TOTAL_MAX);
   stream_init(e->s, &n->groups[server]);
   n->ends[n->count++] = e;
   n->live++;
@@ -229,6 +241,7 @@ nets *nets_open(run *r) {
                                   .send_high = 1 + run_random(r, 8000),
                                   .send_limit = 2 * NET_TOTAL_MAX,
                                   .recv_pause = i == 1 && run_chance(r, 50)};
+    if (!r->calm && run_chance(r, 20)) n->groups[i].send_limit = n->groups[i].send_high + run_random(r, 8000);
   }
   os_addr_parse("127.0.0.1", 0, &any);
   if (listener_open(&n->listener, r->p, n, &any, &options, &net_listener_handlers) < 0) {

@@ -1,4 +1,4 @@
-/* run.c - the life of one run: made from its seed, stepped until all is over, checked after each step. */
+/* run.c - the life of one run: made from its seed or choices, stepped until all is over, checked after each step. */
 #include "run.h"
 
 #include <inttypes.h>
@@ -11,13 +11,23 @@ static const int64_t run_patience_ns = 20LL * OS_NS_PER_S; /* virtual: far beyon
 _Noreturn void run_fail(const run *r, const char *what, const char *file, int line) {
   fflush(stdout);
   fprintf(stderr, "%s:%d: %s\n", file, line, what);
+  if (r->chosen) abort();
   fprintf(stderr, "seed %" PRIu64 " failed; again, with all that happens: sim --from %" PRIu64 " --seeds 1 --trace\n",
           r->seed, r->seed);
   exit(1);
 }
 
+/* One byte, or as many as n needs: so that one that changes does not move the others. */
+static uint64_t run_choose(run *r, uint64_t n) {
+  uint64_t value = 0;
+  for (uint64_t left = n - 1; left > 0 && r->choices_left > 0; left >>= 8, r->choices_left--) {
+    value = value << 8 | *r->choices++;
+  }
+  return value % n;
+}
+
 uint64_t run_random(run *r, uint64_t n) {
-  return os_sim_random(r->world, n);
+  return r->choices_left > 0 ? run_choose(r, n) : os_sim_random(r->world, n);
 }
 
 bool run_chance(run *r, unsigned percent) {
@@ -104,7 +114,8 @@ static void run_check_counts(run *r) {
 
 /* ---- one run ---- */
 
-static uint32_t run_rate(uint64_t *dice, unsigned most_percent) {
+static uint32_t run_rate(run *r, uint64_t *dice, unsigned most_percent) {
+  if (r->choices_left > 0) return (uint32_t)(run_choose(r, 256) * most_percent * (OS_SIM_ALWAYS / 100) / 256);
   *dice = *dice * 6364136223846793005 + 1442695040888963407;
   return (*dice >> 33) % 2 == 0 ? 0 : (uint32_t)((*dice >> 34) % (most_percent * (OS_SIM_ALWAYS / 100)));
 }
@@ -116,37 +127,38 @@ static void run_print(const char *line, void *arg) {
 
 /* Half of the runs have workers. */
 static void run_choose_workers(run *r, uint64_t *dice, os_sim_rates *rates) {
-  rates->preempt = run_rate(dice, 60);
+  rates->preempt = run_rate(r, dice, 60);
   r->workers = (*dice >> 40) % 2 == 0 ? 1 + (unsigned)((*dice >> 42) % RUN_WORKERS_MAX) : 0;
-  r->concurrency = r->workers > 0 ? 1 + (unsigned)((*dice >> 46) % r->workers) : 1;
+  if (r->workers > 0) r->concurrency = 1 + (unsigned)((*dice >> 46) % r->workers);
   r->monitor = r->workers > 0 && (*dice >> 50) % 2 == 0;
 }
 
 /* Half of the runs are calm; in each some faults are frequent and others do not happen. */
-static void run_open(run *r) {
+static void run_open(run *r, run_about about) {
   uint64_t       dice = r->seed;
   os_sim_options options = {.seed = r->seed, .on_trace = r->trace ? run_print : NULL};
-  run_rate(&dice, 1);
-  r->calm = (dice >> 40) % 2 == 0;
-  options.rates = (os_sim_rates){.delay = run_rate(&dice, 90),
-                                 .split = run_rate(&dice, 50),
-                                 .short_send = run_rate(&dice, 50),
-                                 .again = run_rate(&dice, 30),
-                                 .spurious = run_rate(&dice, 30),
-                                 .shuffle = run_rate(&dice, 100),
-                                 .stall = run_rate(&dice, 1)};
-  options.buffer_bytes = 200 + (dice >> 40) % 8000;
+  run_rate(r, &dice, 1);
+  r->calm = r->choices_left > 0 ? run_choose(r, 2) == 0 : (dice >> 40) % 2 == 0;
+  options.rates = (os_sim_rates){.delay = run_rate(r, &dice, 90),
+                                 .split = run_rate(r, &dice, 50),
+                                 .short_send = run_rate(r, &dice, 50),
+                                 .again = run_rate(r, &dice, 30),
+                                 .spurious = run_rate(r, &dice, 30),
+                                 .shuffle = run_rate(r, &dice, 100),
+                                 .stall = run_rate(r, &dice, 1)};
+  options.buffer_bytes = 200 + (r->choices_left > 0 ? run_choose(r, 8000) : (dice >> 40) % 8000);
   if (!r->calm) {
-    options.rates.reset = run_rate(&dice, 5);
-    options.rates.refuse = run_rate(&dice, 30);
-    options.rates.descriptors = run_rate(&dice, 20);
-    options.rates.buffers = run_rate(&dice, 10);
-    options.rates.memory = run_rate(&dice, 10);
-    options.rates.drop = run_rate(&dice, 30);
-    options.rates.duplicate = run_rate(&dice, 30);
-    options.rates.reorder = run_rate(&dice, 30);
+    options.rates.reset = run_rate(r, &dice, 5);
+    options.rates.refuse = run_rate(r, &dice, 30);
+    options.rates.descriptors = run_rate(r, &dice, 20);
+    options.rates.buffers = run_rate(r, &dice, 10);
+    options.rates.memory = run_rate(r, &dice, 10);
+    options.rates.drop = run_rate(r, &dice, 30);
+    options.rates.duplicate = run_rate(r, &dice, 30);
+    options.rates.reorder = run_rate(r, &dice, 30);
   }
-  run_choose_workers(r, &dice, &options.rates);
+  r->concurrency = 1;
+  if (about != RUN_NETS) run_choose_workers(r, &dice, &options.rates);
   EXPECT(r, os_sim_open(&options, &r->world) == 0);
   os_sim_enter(r->world);
   os_mutex_init(&r->lock);
@@ -200,9 +212,9 @@ static void run_take(run *r) {
 }
 
 /* The streams of src/net want the packets of one key one after the other: they have no workers. */
-static void run_parts_open(run *r) {
+static void run_parts_open(run *r, run_about about) {
   r->parts.ticks = ticks_open(r);
-  if (r->workers == 0 && run_chance(r, 60)) {
+  if (r->workers == 0 && (about == RUN_ANY ? run_chance(r, 60) : about == RUN_NETS)) {
     r->parts.nets = nets_open(r);
   } else {
     r->parts.streams = streams_open(r);
@@ -259,12 +271,23 @@ static void run_to_end(run *r) {
   os_event_fini(&pause);
 }
 
+static uint64_t run_all(run *r, run_about about) {
+  r->hash = 0xcbf29ce484222325;
+  run_open(r, about);
+  r->progress_ns = os_clock_now();
+  run_parts_open(r, about);
+  run_to_end(r);
+  run_close_world(r);
+  return r->hash;
+}
+
 uint64_t run_seed(uint64_t seed, bool trace) {
-  run r = {.seed = seed, .trace = trace, .hash = 0xcbf29ce484222325};
-  run_open(&r);
-  r.progress_ns = os_clock_now();
-  run_parts_open(&r);
-  run_to_end(&r);
-  run_close_world(&r);
-  return r.hash;
+  run r = {.seed = seed, .trace = trace};
+  return run_all(&r, RUN_ANY);
+}
+
+void run_choices(run_about about, const unsigned char *choices, size_t len, bool trace) {
+  run r = {.trace = trace, .chosen = true, .choices = choices, .choices_left = len};
+  r.seed = run_choose(&r, 1 << 16);
+  run_all(&r, about);
 }

@@ -1,5 +1,5 @@
-/* run.h - one seeded run: a world, a port in it, operations that are watched, and what a workload may ask for.
- * A rule that does not hold ends the program, with the command that shows the same run again. */
+/* run.h - one run, of a seed or of a fuzzer's bytes: a world, a port in it, operations that are watched, and what a
+ * workload may ask for. A rule that does not hold ends the program, with the command that shows the same run again. */
 #ifndef PORTICO_TESTS_SIM_RUN_H
 #define PORTICO_TESTS_SIM_RUN_H
 #include <stdbool.h>
@@ -38,6 +38,9 @@ typedef struct run_parts {
 struct run {
   uint64_t seed;
   bool     trace;
+  bool     chosen; /* by a fuzzer, which wants many short runs */
+  const unsigned char *choices; /* its bytes decide until all are used up, then the generator does */
+  size_t               choices_left;
   bool     calm; /* nothing goes wrong in here: whatever is sent must arrive */
   os_sim  *world;
   port    *p;
@@ -136,5 +139,12 @@ void run_on_packet(run *r, const port_packet *packet);
 
 /* Runs one seed to its end. result: the hash of what happened */
 uint64_t run_seed(uint64_t seed, bool trace);
+
+/* What a run is about: one of these, or what the seed chooses. */
+typedef enum run_about { RUN_PORT, RUN_NETS, RUN_ANY } run_about;
+
+/* Runs what bytes decide: the first ones how calm it is, the rates of faults and the seed of the world, the others what
+ * the workload does. A rule that does not hold aborts. */
+void run_choices(run_about about, const unsigned char *choices, size_t len, bool trace);
 
 #endif

@@ -11,6 +11,7 @@ enum {
   STREAMS_ENDS = 2 * STREAMS_CLIENTS,
   STREAM_SEND_MAX = 6000,  /* bytes in one operation */
   STREAM_TOTAL_MAX = 20000, /* bytes that an end sends */
+  STREAM_TOTAL_CHOSEN = 6000, /* the same in a fuzzer's run */
   STREAM_SENDS = 2, /* pending at a time */
   STREAM_RECVS = 3,
   STREAM_RECV_MAX = 3000,
@@ -64,7 +65,7 @@ static end *end_new(streams *s, bool server) {
   e->who = s->count + 1;
   e->s = s;
   e->server = server;
-  e->to_send = run_chance(r, 20) ? 0 : run_random(r, STREAM_TOTAL_MAX);
+  e->to_send = run_chance(r, 20) ? 0 : run_random(r, r->chosen ? STREAM_TOTAL_CHOSEN : STREAM_TOTAL_MAX);
   e->waits = run_chance(r, 50);
   e->patient = r->calm && run_chance(r, 70);
   s->ends[s->count++] = e;

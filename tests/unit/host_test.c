@@ -294,6 +294,78 @@ static void the_script_gets_its_arguments(void **state) {
   assert_int_equal(wait_for_exit_code(f->host), 3);
 }
 
+/* ---- finalizers: they run wherever something is allocated, and at the very end ---- */
+
+/* A finalizer that was set earlier runs later: it finds a listener that was collected already. */
+static void a_collected_listener_is_closed_to_a_finalizer(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE
+        "local function look(o) "
+        "  seen = {o.l.url, tostring(o.l), select(3, o.l:close())} "
+        "end "
+        "do local o = setmetatable({}, {__gc = look}) o.l = portico.listen('tcp://127.0.0.1:0', {}) end "
+        "collectgarbage() "
+        "assert(seen[1] == nil and seen[2] == 'portico.Listener (collected)' and seen[3] == 'ECLOSED') "
+        "at_the_end = setmetatable({}, {__gc = look}) at_the_end.l = portico.listen('tcp://127.0.0.1:0', {}) "
+        "portico.stop(7)");
+  assert_int_equal(wait_for_exit_code(f->host), 7);
+}
+
+static void a_listener_may_be_closed_at_the_very_end(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE
+        "for _, reuse_port in ipairs {false, true} do "
+        "  local l = portico.listen('tcp://127.0.0.1:0', {reuse_port = reuse_port, on_data = print}) "
+        "  _G[reuse_port] = setmetatable({}, {__gc = function() if l then l:close() end end}) "
+        "end "
+        "portico.stop(8)");
+  assert_int_equal(wait_for_exit_code(f->host), 8);
+}
+
+/* Without workers: the closing thread does their work, and leaves nothing of it. */
+static void a_listener_may_be_closed_after_a_failed_start(void **state) {
+  fixture *f = *state;
+  assert_int_equal(load(f->host, REQUIRE
+                        "local l = assert(portico.listen('tcp://127.0.0.1:0', {})) "
+                        "assert(portico.connect(l.url, {on_close = function() l:close() end})) "
+                        "error 'on purpose'"), 0);
+  assert_int_equal(portico_start(f->host), PORTICO_ESCRIPT);
+}
+
+static void timers_that_finalizers_start_do_not_mix_with_the_one_being_made(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE
+        "if portico.vm.id > 1 then return end "
+        "local made, outer, inner = 0, 0, 0 "
+        "local function finalizer() "
+        "  made = made + 1 "
+        "  portico.after(0, function(a) assert(a == 'inner') inner = inner + 1 end, 'inner') "
+        "end "
+        "collectgarbage('incremental', 0, 1000, 5) "
+        "for i = 1, 1000 do "
+        "  setmetatable({}, {__gc = finalizer}) "
+        "  portico.after(0, function(...) assert(select('#', ...) == 4) outer = outer + 1 end, 1, 2, 3, 4) "
+        "end "
+        "portico.after(0.05, function() portico.stop(outer == 1000 and inner == made and made > 0 and 5 or 6) end)");
+  assert_int_equal(wait_for_exit_code(f->host), 5);
+  assert_null(look_up(&f->diary, "traceback"));
+}
+
+static void a_subscription_of_a_finalizer_stays(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE
+        "collectgarbage('incremental', 0, 1000, 30) collectgarbage('stop') " /* each step is a whole cycle */
+        "local subscribed "
+        "setmetatable({}, {__gc = function() "
+        "  subscribed = portico.subscribe('inner', function() portico.stop(4) end) "
+        "end}) "
+        "collectgarbage('restart') "
+        "portico.subscribe('outer', print) "
+        "assert(subscribed)");
+  assert_int_equal(portico_post(f->host, "inner", "", 0), 0);
+  assert_int_equal(wait_for_exit_code(f->host), 4);
+}
+
 /* ---- starting ---- */
 
 static void a_start_without_a_load_is_refused(void **state) {
@@ -918,6 +990,11 @@ int main(void) {
       WITH_HOST(after_a_failed_load_another_may_succeed),
       WITH_HOST(a_file_that_is_not_there_is_told_by_name),
       WITH_HOST(bytecode_is_refused),
+      WITH_HOST(a_collected_listener_is_closed_to_a_finalizer),
+      WITH_HOST(a_listener_may_be_closed_at_the_very_end),
+      WITH_HOST(a_listener_may_be_closed_after_a_failed_start),
+      WITH_HOST(timers_that_finalizers_start_do_not_mix_with_the_one_being_made),
+      WITH_HOST(a_subscription_of_a_finalizer_stays),
       WITH_HOST(a_second_load_is_refused),
       WITH_HOST(bad_arguments_of_a_load_are_refused),
       WITH_HOST(the_script_gets_its_arguments),

@@ -110,6 +110,26 @@ static void a_host_may_be_as_long_as_a_name_and_no_longer(void **state) {
   assert_non_null(strstr(why, "too long"));
 }
 
+static void a_refused_url_is_told_in_one_line(void **state) {
+  (void)state;
+  address a;
+  char    why[ADDRESS_WHY_BYTES];
+  assert_int_equal(address_parse("tcp://ho\nst:1", &a, why), PORTICO_EINVAL);
+  assert_non_null(strstr(why, "\"tcp://ho?st:1\": the host has a blank or a control byte"));
+  assert_int_equal(address_parse("tcp://ho\nst\x1b[31m", &a, why), PORTICO_EINVAL);
+  assert_null(strpbrk(why, "\n\x1b"));
+  assert_non_null(strstr(why, "\"tcp://ho?st?[31m\""));
+}
+
+static void a_refused_url_leaves_the_output_alone(void **state) {
+  (void)state;
+  address a = {.host = "before", .port = 7};
+  char    why[ADDRESS_WHY_BYTES];
+  assert_int_equal(address_parse("tcp://host:99999", &a, why), PORTICO_EINVAL);
+  assert_string_equal(a.host, "before");
+  assert_int_equal(a.port, 7);
+}
+
 static void numbers_are_told_from_names(void **state) {
   (void)state;
   os_addr out;
@@ -158,6 +178,8 @@ int main(void) {
       cmocka_unit_test(a_bad_url_is_refused_with_a_reason),
       cmocka_unit_test(a_scheme_that_we_do_not_speak_is_not_supported),
       cmocka_unit_test(a_host_may_be_as_long_as_a_name_and_no_longer),
+      cmocka_unit_test(a_refused_url_is_told_in_one_line),
+      cmocka_unit_test(a_refused_url_leaves_the_output_alone),
       cmocka_unit_test(numbers_are_told_from_names),
       cmocka_unit_test(what_was_formatted_can_be_parsed_again),
       cmocka_unit_test(a_star_is_every_ipv4_address),
