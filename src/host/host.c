@@ -164,7 +164,10 @@ void portico_close(portico_host *h) {
   if (h == NULL) return;
   host_finish(h);
   runtime_close(h->rt);
-  CHECK(port_close(h->port, NULL, NULL) == 0); /* nothing is alive, so nothing can be queued */
+  port_stats left;
+  port_get_stats(h->port, &left);
+  CHECK(left.pending == 0); /* nothing is alive, so what was started has ended, and nothing can be queued */
+  CHECK(port_close(h->port, NULL, NULL) == 0);
   port_packet none;
   port_get(h->port, &none, 1, 0); /* this thread may have taken packets, see host_work_off: now it leaves the port */
   port_unref(h->port);

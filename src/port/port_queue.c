@@ -554,6 +554,7 @@ bool port_queue_closed(port_queue *q) {
 
 void port_queue_fini(port_queue *q) {
   CHECK(q->closed && q->members == NULL);
+  CHECK(queue_pending_locked(q) == 0); /* each operation that was started has ended, once */
   while (q->spare != NULL) {
     post_block *b = q->spare;
     q->spare = (post_block *)b->node.next;
