@@ -83,6 +83,8 @@ static int drop_strand(void **state) {
   strand_fini(&f->strand); /* checks that it is idle */
   strand_fini(&f->other);
   bool good = f->nested == 0 && port_close(f->port, NULL, NULL) == 0;
+  port_packet none;
+  port_get(f->port, &none, 1, 0); /* this thread leaves it: it goes, and checks that all operations have ended */
   port_unref(f->port);
   free(f);
   return good ? 0 : -1;
