@@ -1,18 +1,20 @@
 #!/bin/sh
 # Installs what is missing, builds, and runs every test; ends with ctest's summary.
 #   sh tests/run.sh                  release build for Linux
-#   sh tests/run.sh --preset NAME    another preset of CMakePresets.json: debug, asan, tsan
+#   sh tests/run.sh --preset NAME    another preset of CMakePresets.json: debug, asan, tsan, tiny, luacheck
 #   sh tests/run.sh --coverage       an instrumented build; prints afterwards what of src was reached, per layer
+#   sh tests/run.sh --valgrind       unit and port tests under valgrind's memcheck
 #   sh tests/run.sh --windows        cross-builds, and runs the tests as Windows programs under Wine
 set -eu
 cd "$(dirname "$0")/.."
 
-usage() { echo "usage: sh tests/run.sh [--windows | --coverage | --preset NAME]" >&2; exit 2; }
+usage() { echo "usage: sh tests/run.sh [--windows | --coverage | --valgrind | --preset NAME]" >&2; exit 2; }
 preset=default
 while [ $# -gt 0 ]; do
   case $1 in
     --windows) preset=windows ;;
     --coverage) preset=coverage ;;
+    --valgrind) preset=valgrind ;;
     --preset) [ $# -gt 1 ] || usage; preset=$2; shift ;;
     *) usage ;;
   esac
@@ -20,7 +22,7 @@ while [ $# -gt 0 ]; do
 done
 
 case $preset in
-  windows) sh third_party/install.sh --windows ;;
+  windows | luacheck) sh third_party/install.sh "--$preset" ;;
   *) sh third_party/install.sh ;;
 esac
 cmake --preset "$preset" >/dev/null

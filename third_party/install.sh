@@ -3,6 +3,7 @@
 #   sh third_party/install.sh             build and test on Linux
 #   sh third_party/install.sh --windows   also the cross build: mingw-w64, Wine, and sources of Lua and CMocka for it
 #   sh third_party/install.sh --fuzz      also clang and its fuzzer
+#   sh third_party/install.sh --luacheck  also the sources of Lua, for a build with its checks on
 #   sh third_party/install.sh --peers     also what the bench compares Portico with: luv, cqueues, copas, Node.js, redis
 # The options may be combined.
 # Does nothing, offline, when all is there. Run as root, or with sudo at hand.
@@ -10,20 +11,24 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-# Where the sources for the cross build go, and the file that says "this version is unpacked".
-sources=build-windows/third_party
 lua_version=5.4.4-3+deb12u1
-lua_here=$sources/lua/debian/fetched-$lua_version
 cmocka_version=1.1.5-2.1
-cmocka_here=$sources/cmocka/debian/fetched-$cmocka_version
+
+# want FOLDER VERSION: the sources are to be unpacked there; a file in it says that this version is.
+sources=
+want() { [ -e "$1/debian/fetched-$2" ] || sources="$sources $1"; }
 
 windows=false peers=false fuzz=false
 for option; do
   case $option in
-    --windows) windows=true ;;
+    --windows)
+      windows=true
+      want build-windows/third_party/lua $lua_version
+      want build-windows/third_party/cmocka $cmocka_version ;;
+    --luacheck) want build-luacheck/third_party/lua $lua_version ;;
     --peers) peers=true ;;
     --fuzz) fuzz=true ;;
-    *) echo "usage: sh third_party/install.sh [--windows] [--peers] [--fuzz]" >&2; exit 2 ;;
+    *) echo "usage: sh third_party/install.sh [--windows] [--luacheck] [--peers] [--fuzz]" >&2; exit 2 ;;
   esac
 done
 
@@ -80,13 +85,13 @@ if $windows; then
   need mingw-w64-x86-64-dev '/usr/x86_64-w64-mingw32/include/windows.h'
   need wine64 '/usr/lib/wine/wine64'
   need wine wine
-  [ -e $lua_here ] && [ -e $cmocka_here ] || need dpkg-dev dpkg-source
 fi
 if $fuzz; then
   need clang clang
   need libclang-rt-dev '/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a'
   need llvm llvm-symbolizer   # names in the traces of a crash
 fi
+if [ -n "$sources" ]; then need dpkg-dev dpkg-source; fi
 if $peers; then
   need lua-luv '/usr/lib/*/lua/5.4/luv.so'
   need lua-cqueues '/usr/lib/*/lua/5.4/_cqueues.so'
@@ -123,11 +128,11 @@ fetch() {
     fail "could not fetch the source package $1=$2: mend what is said above, then run me again"
   }
   rm -rf "$3"
-  mkdir -p "$sources" && mv "$T/unpacked" "$3" && : >"$3/debian/fetched-$2"
+  mkdir -p "$(dirname "$3")" && mv "$T/unpacked" "$3" && : >"$3/debian/fetched-$2"
 }
 
-if $windows && ! { [ -e $lua_here ] && [ -e $cmocka_here ]; }; then
-  echo "install.sh: fetching the sources of Lua and CMocka for the cross build"
+if [ -n "$sources" ]; then
+  echo "install.sh: fetching sources to$sources"
   # A throw-away apt set-up, made from this machine's own list of sources; nothing under /etc or /var changes.
   mkdir -p "$T/parts" "$T/lists/partial" "$T/cache/archives/partial"
   for list in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
@@ -139,11 +144,15 @@ if $windows && ! { [ -e $lua_here ] && [ -e $cmocka_here ]; }; then
   apt="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$T/parts -o Dir::State::lists=$T/lists
        -o Dir::Cache=$T/cache -o APT::Sandbox::User=$(id -un)"
   apt-get -q $apt update >>"$T/log" 2>&1
-  [ -e $lua_here ] || fetch lua5.4 $lua_version $sources/lua \
+  for folder in $sources; do
+    case $folder in
+      */lua) fetch lua5.4 $lua_version "$folder" \
 "164c7849653b80ae67bec4b7473b884bf5cc8d2dca05653475ec2ed27b9ebf61  lua5.4_5.4.4.orig.tar.gz
-2d8e0e380722c648cfeffb8d58287865619b4d035544d93d7ef3a2eaf627abe6  lua5.4_5.4.4-3+deb12u1.debian.tar.xz"
-  [ -e $cmocka_here ] || fetch cmocka $cmocka_version $sources/cmocka \
+2d8e0e380722c648cfeffb8d58287865619b4d035544d93d7ef3a2eaf627abe6  lua5.4_5.4.4-3+deb12u1.debian.tar.xz" ;;
+      */cmocka) fetch cmocka $cmocka_version "$folder" \
 "f0ccd8242d55e2fd74b16ba518359151f6f8383ff8aef4976e48393f77bba8b6  cmocka_1.1.5.orig.tar.xz
-6ba25b3981ce2a6b954ba17b2e05460e5b14fd2092475fb3c13b0eb9aa3208b2  cmocka_1.1.5-2.1.debian.tar.xz"
+6ba25b3981ce2a6b954ba17b2e05460e5b14fd2092475fb3c13b0eb9aa3208b2  cmocka_1.1.5-2.1.debian.tar.xz" ;;
+    esac
+  done
 fi
 exit 0

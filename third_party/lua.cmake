@@ -1,13 +1,14 @@
 # portico_lua: Lua 5.4 as a static library, every symbol kept so that C modules find it in the program.
 # Debian's liblua5.4.a, or built from PORTICO_LUA_SOURCE_DIR (the folder that holds Lua's src/).
 set(PORTICO_LUA_SOURCE_DIR "" CACHE PATH "build Lua from this source tree instead of using the system's")
+option(PORTICO_LUA_CHECKS "make a Lua built from source check its callers, and collect whenever it may" OFF)
 
 add_library(portico_lua INTERFACE)
 if(PORTICO_LUA_SOURCE_DIR)
   file(GLOB lua_sources ${PORTICO_LUA_SOURCE_DIR}/src/*.c)
   list(FILTER lua_sources EXCLUDE REGEX "/(lua|luac)\\.c$")
   if(NOT lua_sources)
-    message(FATAL_ERROR "No Lua in ${PORTICO_LUA_SOURCE_DIR}/src: run sh third_party/install.sh --windows")
+    message(FATAL_ERROR "No Lua in ${PORTICO_LUA_SOURCE_DIR}/src: see third_party/README.md")
   endif()
   # Debian's luaconf.h includes this header; what it would define is given on the command line.
   file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/lua-include/lua5.4-deb-multiarch.h "")
@@ -17,6 +18,11 @@ if(PORTICO_LUA_SOURCE_DIR)
   target_compile_definitions(lua PUBLIC DEB_HOST_MULTIARCH="${CMAKE_LIBRARY_ARCHITECTURE}")
   if(NOT WIN32)
     target_compile_definitions(lua PRIVATE LUA_USE_LINUX)
+  endif()
+  if(PORTICO_LUA_CHECKS)
+    # Asserts in the API and inside; with a full collection wherever there could be a step of one, and stacks moved
+    # wherever they could be, what is used but not kept is gone or elsewhere.
+    target_compile_definitions(lua PRIVATE LUA_USE_APICHECK LUAI_ASSERT HARDMEMTESTS HARDSTACKTESTS)
   endif()
 else()
   find_path(PORTICO_LUA_INCLUDE lua.h PATH_SUFFIXES lua5.4)

@@ -4,7 +4,9 @@
 #define PORTICO_BASE_BLOCKS_H
 #include <stddef.h>
 
-enum { BLOCKS_SIZES = 257 }; /* of 8, 24, 40, ... 4104 bytes: just what glibc's malloc has room for */
+#include "base/sized.h"
+
+enum { BLOCKS_SIZES = SIZED(257, 3) }; /* of 8, 24, 40, ... 4104 bytes: just what glibc's malloc has room for */
 
 typedef struct free_block {
   struct free_block *next;

@@ -5,8 +5,10 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
 
 enum { HEAP_CHILDREN = 4 }; /* half the levels of a binary heap, and the children of a node lie side by side */
+enum { HEAP_ROOM_FIRST = SIZED(16, 1) };
 
 static bool heap_before(heap_entry a, heap_entry b) {
   return a.due != b.due ? a.due < b.due : a.node->order < b.node->order;
@@ -58,7 +60,7 @@ void heap_fini(heap *h) {
 
 int heap_insert(heap *h, heap_node *n, int64_t due) {
   if (h->count == h->room) {
-    size_t      room = h->room == 0 ? 16 : h->room * 2;
+    size_t      room = h->room == 0 ? HEAP_ROOM_FIRST : h->room * 2;
     heap_entry *entries = realloc(h->entries, room * sizeof *entries);
     if (entries == NULL) return PORTICO_ENOMEM;
     h->entries = entries;

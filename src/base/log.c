@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LOG_TEXT_BYTES = 1024 }; /* of a usual record; longer ones are allocated */
+#include "base/sized.h"
+
+enum { LOG_TEXT_BYTES = SIZED(1024, 7) }; /* of a usual record; longer ones are allocated */
 
 bool log_wants(const logger *l, portico_log_level level) {
   return l->fn != NULL && level >= l->level && level < PORTICO_LOG_OFF;

@@ -5,9 +5,12 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
+
+enum { SLOTS_ROOM_FIRST = SIZED(16, 1) };
 
 static int slots_grow(slots *s) {
-  uint32_t room = s->room == 0 ? 16 : s->room * 2;
+  uint32_t room = s->room == 0 ? SLOTS_ROOM_FIRST : s->room * 2;
   slot    *table = realloc(s->table, room * sizeof *table);
   if (table == NULL) return PORTICO_ENOMEM;
   s->table = table;

@@ -183,8 +183,10 @@ void portico_close(portico_host *h) {
   if (h == NULL) return;
   host_finish(h);
   runtime_close(h->rt);
-  size_t queued = (size_t)atomic_load(&h->word_posted); /* nothing is alive, so nothing else can be */
-  CHECK(port_close(h->port, NULL, NULL) == queued);
+  port_stats left;
+  port_get_stats(h->port, &left);
+  CHECK(left.pending == 0); /* nothing is alive, so what was started has ended, and only word of that can be queued */
+  CHECK(port_close(h->port, NULL, NULL) == (size_t)atomic_load(&h->word_posted));
   port_packet none;
   port_get(h->port, &none, 1, 0); /* this thread may have taken packets, see worker_step: now it leaves the port */
   port_unref(h->port);

@@ -4,11 +4,12 @@
 #define PORTICO_NET_CHUNKS_H
 #include <stddef.h>
 
+#include "base/sized.h"
 #include "port/port.h"
 
 enum {
-  CHUNK_BYTES = 16 * 1024, /* of a pooled chunk; longer pieces get a chunk of their own size */
-  CHUNK_POOL_MAX = 64,     /* chunks kept for reuse */
+  CHUNK_BYTES = SIZED(16 * 1024, 7), /* of a pooled chunk; longer pieces get a chunk of their own size */
+  CHUNK_POOL_MAX = SIZED(64, 1), /* chunks kept for reuse */
 };
 
 typedef struct chunk chunk;

@@ -2,9 +2,10 @@
  * Lives on one strand, like a stream. */
 #ifndef PORTICO_NET_LISTENER_H
 #define PORTICO_NET_LISTENER_H
+#include "base/sized.h"
 #include "net/completion.h"
 
-enum { LISTENER_ACCEPTS = 8 }; /* in flight at once */
+enum { LISTENER_ACCEPTS = SIZED(8, 1) }; /* in flight at once */
 
 typedef struct listener listener;
 

@@ -6,11 +6,12 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
 #include "os/clock.h"
 
 enum {
-  STREAM_GATHER_BYTES = 256 * 1024, /* of one send: small enough to see progress */
-  STREAM_ROOM_MIN = 16 * 1024,      /* with less room left what has arrived is delivered before the next receive */
+  STREAM_GATHER_BYTES = SIZED(256 * 1024, 61), /* of one send: small enough to see progress */
+  STREAM_ROOM_MIN = SIZED(16 * 1024, 3), /* with less room left what has arrived is delivered before the next receive */
   STREAM_DIRECT_BYTES = 8 * 1024,   /* from here on a copy costs more than a system call of its own */
 };
 static const int64_t stream_linger_ns = OS_NS_PER_S; /* for the peer to read what was sent before the close */
@@ -41,7 +42,7 @@ struct stream_task {
   };
 };
 
-enum { TURN_SPARE_TASKS = 64 };
+enum { TURN_SPARE_TASKS = SIZED(64, 1) };
 
 static void stream_on_readable(completion *c);
 static void stream_on_sent(completion *c);

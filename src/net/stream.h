@@ -10,6 +10,7 @@
  *   back-> on_close, the memory is the owner's again. stream_abort and errors go to CLOSED from anywhere. */
 #ifndef PORTICO_NET_STREAM_H
 #define PORTICO_NET_STREAM_H
+#include "base/sized.h"
 #include "net/chunks.h"
 #include "net/completion.h"
 
@@ -34,7 +35,7 @@ typedef struct arrival {
   size_t      len;
 } arrival;
 
-enum { TURN_ARRIVALS = 32 };
+enum { TURN_ARRIVALS = SIZED(32, 2), TURN_BYTES = SIZED(STREAM_RECV_MAX, 61) };
 
 /* What the streams of one strand share. */
 typedef struct turn turn;
@@ -45,7 +46,7 @@ struct turn {
   arrival       arrivals[TURN_ARRIVALS]; /* [delivered..arrived) wait */
   unsigned      arrived, delivered;
   size_t        received_bytes; /* until all have been delivered */
-  unsigned char received[STREAM_RECV_MAX];
+  unsigned char received[TURN_BYTES];
   chunk_pool    pool;
   stream_task  *spare_tasks; /* for reuse: few streams need one at the same time */
   unsigned      spare_count;

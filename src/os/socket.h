@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/sized.h"
+
 #ifdef _WIN32
 typedef uintptr_t os_socket;
 #else
@@ -28,7 +30,7 @@ typedef struct os_buf {
   size_t len;
 } os_buf;
 
-enum { OS_BUFS_MAX = 64 }; /* in one call */
+enum { OS_BUFS_MAX = SIZED(64, 4) }; /* in one call */
 
 /* Translates errno, or a Windows error code, to PORTICO_E...; 0 stays 0. */
 int os_error(int raw);

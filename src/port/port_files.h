@@ -5,11 +5,12 @@
  * port's queue like any other. The threads are started when ops need them and end with the port. */
 #ifndef PORTICO_PORT_PORT_FILES_H
 #define PORTICO_PORT_PORT_FILES_H
+#include "base/sized.h"
 #include "port/port_sock.h"
 
 enum {
-  FILES_HELPERS_MAX = 4,
-  FILES_PIECE_BYTES = 1024 * 1024, /* after each a helper looks whether the op was cancelled */
+  FILES_HELPERS_MAX = SIZED(4, 1),
+  FILES_PIECE_BYTES = SIZED(1024 * 1024, 61), /* after each a helper looks whether the op was cancelled */
 };
 
 typedef struct port_files port_files;

@@ -11,11 +11,12 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
 #include "os/clock.h"
 #include "port/port_iocp.h"
 
 enum {
-  IOCP_BATCH = 64,           /* native packets taken in one call */
+  IOCP_BATCH = SIZED(64, 2), /* native packets taken in one call */
   IOCP_DEPTH = 0,            /* NtQueryIoCompletion: IoCompletionBasicInformation, the number of queued packets */
   IOCP_SNAPSHOT_TRIES = 100, /* a number is read again when something moved meanwhile */
 };

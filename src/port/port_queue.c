@@ -9,13 +9,14 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
 #include "os/clock.h"
 
 /* After so many packets, and at most so often, the source gets a look in though packets are left. */
-enum { QUEUE_LOOK_PACKETS = 61, QUEUE_LOOK_NS = 50 * OS_NS_PER_US };
+enum { QUEUE_LOOK_PACKETS = SIZED(61, 1), QUEUE_LOOK_NS = SIZED(50 * OS_NS_PER_US, 0) };
 
 /* Posts one behind the other, without another packet between them. */
-enum { POSTS_MAX = 64, POST_SPARES = 16 };
+enum { POSTS_MAX = SIZED(64, 2), POST_SPARES = SIZED(16, 1) };
 typedef struct post_block {
   packet_node node;
   uint32_t    first, end; /* of packets, what is still there */
@@ -554,6 +555,7 @@ bool port_queue_closed(port_queue *q) {
 
 void port_queue_fini(port_queue *q) {
   CHECK(q->closed && q->members == NULL);
+  CHECK(queue_pending_locked(q) == 0); /* each operation that was started has ended, once */
   while (q->spare != NULL) {
     post_block *b = q->spare;
     q->spare = (post_block *)b->node.next;

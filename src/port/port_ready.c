@@ -15,10 +15,11 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
 #include "os/poller.h"
 #include "port/port_files.h"
 
-enum { READY_EVENTS = 64 }; /* with more, what one touches here has left the caches when its packet is run */
+enum { READY_EVENTS = SIZED(64, 2) }; /* with more, what one touches here has left the caches when its packet is run */
 
 typedef struct ready_handle ready_handle;
 

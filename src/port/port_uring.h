@@ -15,19 +15,20 @@
 #define PORTICO_PORT_PORT_URING_H
 #include <liburing.h>
 
+#include "base/sized.h"
 #include "port/port_sock.h"
 
 enum {
-  URING_ENTRIES = 1024,          /* requests between two submits; more submit by themselves */
-  URING_COMPLETIONS = 8192,      /* what the kernel keeps without a detour */
-  URING_BUFFERS = 512,           /* that receives share; a power of two */
-  URING_BUFFER_BYTES = 4 * 1024, /* a receive that fills one is the beginning of more, see uring_handle.bulk */
+  URING_ENTRIES = SIZED(1024, 8),          /* requests between two submits; more submit by themselves */
+  URING_COMPLETIONS = SIZED(8192, 16),     /* what the kernel keeps without a detour */
+  URING_BUFFERS = SIZED(512, 4),           /* that receives share; a power of two */
+  URING_BUFFER_BYTES = SIZED(4 * 1024, 61), /* when a receive fills one, more comes, see uring_handle.bulk */
   URING_BUFFER_STRIDE = URING_BUFFER_BYTES + 64, /* or the beginnings of all would compete for the same cache lines */
-  URING_BULK_MIN = 2 * 1024,     /* less at once is bulk no more */
-  URING_OUT_BYTES = 2 * 1024,    /* longest send that is copied to leave with others */
-  URING_OUTS_MAX = 1024,         /* such copies at a time */
-  URING_PARTS_MAX = 4,           /* received and not asked for, before a handle's receive is stopped */
-  URING_REAP_MAX = 64,           /* completions at a time: what they touch is still in the caches when it is run */
+  URING_BULK_MIN = SIZED(2 * 1024, 31),    /* less at once is bulk no more */
+  URING_OUT_BYTES = SIZED(2 * 1024, 61),   /* longest send that is copied to leave with others */
+  URING_OUTS_MAX = SIZED(1024, 2),         /* such copies at a time */
+  URING_PARTS_MAX = SIZED(4, 1),           /* received and not asked for, before a handle's receive is stopped */
+  URING_REAP_MAX = SIZED(64, 2),           /* completions at a time: what they touch is still in the caches then */
 };
 
 /* Which request of a handle: the low bits of user_data, and bits of uring_handle.armed. */

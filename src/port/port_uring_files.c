@@ -8,9 +8,10 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
 #include "port/port_uring.h"
 
-enum { URING_FILE_BYTES = 1 << 30 }; /* more in one request no system promises */
+enum { URING_FILE_BYTES = SIZED(1 << 30, 61) }; /* more in one request no system promises */
 
 static file_state uring_file_state(const sock_op *op) {
   return (file_state)atomic_load_explicit(&op->pending, memory_order_acquire);

@@ -10,7 +10,7 @@
 #include "os/clock.h"
 #include "port/port_uring.h"
 
-enum { URING_SIGNAL_SET_BYTES = 8 };
+enum { URING_SIGNAL_SET_BYTES = 8, URING_PAGE_BYTES = 4096 };
 
 static unsigned ring_load(const unsigned *at) {
   return __atomic_load_n(at, __ATOMIC_ACQUIRE);
@@ -177,8 +177,9 @@ static int uring_prove(uring_port *p) {
 /* ---- life cycle ---- */
 
 static int uring_buffers_open(uring_port *p) {
-  size_t ring_bytes = URING_BUFFERS * sizeof(struct io_uring_buf);
-  p->buffers = aligned_alloc(4096, ring_bytes);
+  size_t pages = (URING_BUFFERS * sizeof(struct io_uring_buf) + URING_PAGE_BYTES - 1) / URING_PAGE_BYTES;
+  size_t ring_bytes = pages * URING_PAGE_BYTES; /* of its alignment, whole pages only can be had */
+  p->buffers = aligned_alloc(URING_PAGE_BYTES, ring_bytes);
   p->buffer_bytes = malloc((size_t)URING_BUFFERS * URING_BUFFER_STRIDE); /* touched as it is used */
   if (p->buffers == NULL || p->buffer_bytes == NULL) return PORTICO_ENOMEM;
   memset(p->buffers, 0, ring_bytes);

@@ -2,6 +2,7 @@
 #include "vm/collector.h"
 
 #include "base/check.h"
+#include "base/sized.h"
 #include "vm/vm.h"
 
 /* Incremental, since the generational mode has bugs in 5.4.4. A cycle begins when the heap has grown to PAUSE % of what
@@ -11,9 +12,9 @@ enum { COLLECTOR_PAUSE = 200, COLLECTOR_PAUSE_SMALL = 400, COLLECTOR_STEP_MULTIP
 enum { COLLECTOR_SMALL_BYTES = 256 * 1024, COLLECTOR_LARGE_BYTES = 512 * 1024 }; /* in between it stays */
 
 enum {
-  COLLECTOR_STEPS = 8,               /* of Lua's in one of ours: some hundred microseconds */
+  COLLECTOR_STEPS = SIZED(8, 1), /* of Lua's in one of ours: some hundred microseconds */
   COLLECTOR_CYCLES = 2,              /* what died during the first is found by the second */
-  COLLECTOR_WORTH_BYTES = 64 * 1024, /* and an eighth of what is in use: less is not worth a walk through the heap */
+  COLLECTOR_WORTH_BYTES = SIZED(64 * 1024, 0), /* and an eighth of what is in use: less is not worth a walk */
 };
 
 typedef enum collector_wish {

@@ -8,8 +8,9 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "base/sized.h"
 
-enum { INBOX_BATCH = 32, INBOX_TOPIC_MAX = 255 };
+enum { INBOX_BATCH = SIZED(32, 2), INBOX_TOPIC_MAX = 255 };
 
 /* What was posted; the VMs share it. */
 typedef struct message {

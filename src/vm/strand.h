@@ -8,9 +8,10 @@
 #define PORTICO_VM_STRAND_H
 #include <stdatomic.h>
 
+#include "base/sized.h"
 #include "net/completion.h"
 
-enum { STRAND_BATCH = 32 }; /* completions of a turn, and in one go before other packets have theirs */
+enum { STRAND_BATCH = SIZED(32, 2) }; /* completions of a turn, and in one go before other packets have theirs */
 
 typedef struct strand strand;
 struct strand {

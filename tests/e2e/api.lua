@@ -185,11 +185,11 @@ end)
 case("recv_max is the largest piece", function(done)
   local largest, bytes = 0, 0
   pair({
-    recv_max = 1000,
+    recv_max = 50,
     on_data = function(_, data)
       largest, bytes = math.max(largest, #data), bytes + #data
     end,
-    on_close = function() assert(largest == 1000 and bytes == 50000) done() end,
+    on_close = function() assert(largest == 50 and bytes == 50000) done() end,
   }, { on_open = function(conn) conn:send(("x"):rep(50000)) conn:close() end })
 end)
 

@@ -45,7 +45,9 @@ done
 for kind in memory one_string; do
   run "$PORTICO" run send "$(address $kind)"
   check "$kind: the connection ends" [ $code -eq 1 ]
-  check "$kind: the log says so" grep -q 'memory' "$T/faulty.err"
+  if usual slow "$kind: it is out of time before it is out of memory"; then
+    check "$kind: the log says so" grep -q 'memory' "$T/faulty.err"
+  fi
   check "$kind: the server is well" still_serving
 done
 stop faulty

@@ -13,10 +13,12 @@ answered() {
   check "$3" same "$T/back" "$T/answer"
 }
 
-for i in $(seq 20000); do printf '*1\r\n$4\r\nPING\r\n'; done >"$T/pings"
-for i in $(seq 20000); do printf '+PONG\r\n'; done >"$T/pongs"
+requests=20000
+usual slow 'it takes more than its budget for 20000 requests' || requests=500
+for i in $(seq $requests); do printf '*1\r\n$4\r\nPING\r\n'; done >"$T/pings"
+for i in $(seq $requests); do printf '+PONG\r\n'; done >"$T/pongs"
 run "$PORTICO" run send "$url" --file "$T/pings" --receive "$T/back"
-check '20000 PINGs at a time' same "$T/back" "$T/pongs"
+check "$requests PINGs at a time" same "$T/back" "$T/pongs"
 answered 'ping\nECHO hello\nquit\nping\n' '+PONG\r\n$5\r\nhello\r\n+OK\r\n' 'lines; nothing after QUIT'
 answered 'echo\nping a b\n' \
   "-ERR wrong number of arguments for 'echo' command\r\n-ERR wrong number of arguments for 'ping' command\r\n" \

@@ -33,7 +33,9 @@ serve print "$PORTICO" run print tcp://127.0.0.1:0
 run "$PORTICO" run send "$url" --file "$T/all-bytes"
 await print.out '^closed: '
 shown print >"$T/shown"
-check 'every byte: controls and what is no UTF-8 are escaped' same "$T/shown" $E2E/print_all_bytes.txt
+if usual tiny 'there are no pieces of 256 bytes'; then
+  check 'every byte: controls and what is no UTF-8 are escaped' same "$T/shown" $E2E/print_all_bytes.txt
+fi
 stop print
 
 serve print "$PORTICO" run print tcp://127.0.0.1:0 --raw

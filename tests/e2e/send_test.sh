@@ -6,7 +6,7 @@ serve slow "$PORTICO" run --vms 1 $E2E/slow_reader.lua "$T/back"
 run "$PORTICO" run send "$url" --file "$T/random" --send-buffer 4096
 check 'a 4 KiB send buffer to a reader of 1 KiB pieces: exit code 0' [ $code -eq 0 ]
 ended slow
-check 'the reader ended well' grep -qx 'largest=1024 orderly' "$T/slow.out"
+usual tiny 'there are no pieces of 1 KiB' && check 'the reader ended well' grep -qx 'largest=1024 orderly' "$T/slow.out"
 check '64 MiB arrived intact' same "$T/random" "$T/back"
 check 'progress was shown' grep -q '^bytes=[0-9]*/67108864$' "$T/run.out"
 

@@ -60,6 +60,14 @@ int portico_load_file(portico_host *host, const char *path, int argc, const char
   return strncmp(path, "bad", 3) == 0 ? PORTICO_ESCRIPT : 0;
 }
 
+/* No folder is looked through: what is named is there, unless its name says otherwise. */
+int portico_find_files(const char *path, const char *suffix, void (*on_file)(const char *path, void *arg), void *arg) {
+  REQUIRE(suffix[0] == '\0' || suffix[0] == '_' || suffix[0] == '.');
+  if (path[0] == '\0' || strstr(path, "none") != NULL) return PORTICO_ENOFILE;
+  on_file(path, arg);
+  return 1;
+}
+
 int portico_load_string(portico_host *host, const char *name, const char *text, size_t len, int argc,
                         const char *const *argv) {
   check_words(argc, argv);

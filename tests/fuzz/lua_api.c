@@ -111,9 +111,7 @@ static void api_open(api *a) {
                              .budget_ns = 100LL * OS_NS_PER_S,
                              .budget_signal = -1,
                              .on_idle = api_on_idle};
-  os_sim_leave(); /* the watchdog's thread lives in real time */
   REQUIRE(runtime_open(&options, &a->rt) == 0);
-  os_sim_enter(a->world);
 }
 
 static void api_run_main(api *a, vm *v) {

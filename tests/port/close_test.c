@@ -306,9 +306,10 @@ static void r63_a_lack_of_descriptors_fails_one_accept_only(void **state) {
     print_message("skipped: it would take the descriptors of the whole wineserver\n");
     skip();
   }
-  /* A thread holds on to the port it waited on last: let go of the one of the case before, and of its descriptors. */
-  port_packet none;
-  assert_int_equal(port_get(p, &none, 1, 0), PORTICO_ETIMEDOUT);
+  if (getenv("PORTICO_TEST_VALGRIND") != NULL) {
+    print_message("skipped: valgrind has descriptors, and a limit for them, of its own\n");
+    skip();
+  }
   assert_int_equal(port_accept(listener, op), 0);
   for (; opened < LIMIT && os_socket_open(OS_UDP, &at, &s) == 0; opened++) last = fixture_own(f, s);
   if (opened == LIMIT) {

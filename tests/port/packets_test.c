@@ -299,7 +299,7 @@ static void r12_an_op_may_start_again_when_its_packet_was_taken(void **state) {
 }
 
 static void r13_the_array_of_buffers_is_copied(void **state) {
-  enum { PIECES = 8, PIECE_BYTES = 256 * 1024, ALL_BYTES = PIECES * PIECE_BYTES };
+  enum { PIECES = 4, PIECE_BYTES = 512 * 1024, ALL_BYTES = PIECES * PIECE_BYTES };
   fixture        *f = *state;
   port           *p = fixture_port(f, 1);
   pair            c = loopback_pair(f, p, KEY(1));

@@ -35,15 +35,15 @@ static void *take(blocks *b, size_t bytes) {
 
 static void a_block_given_back_is_the_next_of_its_size(void **state) {
   blocks *b = *state;
-  void   *first = take(b, 100);
-  blocks_free(b, first, 100, KEEP);
-  assert_true(b->kept >= 100);
-  void *other = take(b, 200);
+  void   *first = take(b, 40);
+  blocks_free(b, first, 40, KEEP);
+  assert_true(b->kept >= 40);
+  void *other = take(b, 20);
   assert_ptr_not_equal(other, first);
-  assert_ptr_equal(take(b, 98), first); /* there is one block for sizes that are nearly alike */
+  assert_ptr_equal(take(b, 38), first); /* there is one block for sizes that are nearly alike */
   assert_int_equal(b->kept, 0);
-  blocks_free(b, first, 98, KEEP);
-  blocks_free(b, other, 200, KEEP);
+  blocks_free(b, first, 38, KEEP);
+  blocks_free(b, other, 20, KEEP);
 }
 
 static void resize(blocks *b, size_t from, size_t to) {
@@ -60,11 +60,12 @@ static void resizing_keeps_the_content_across_every_border(void **state) {
   for (size_t from = 1; from < 200; from += 3) {
     for (size_t to = 1; to < 200; to += 7) resize(b, from, to);
   }
-  for (size_t from = 4080; from < 4130; from += 3) { /* the last of the lists */
-    for (size_t to = 4080; to < 4130; to += 7) {
+  const size_t near = 16 * BLOCKS_SIZES - 32; /* the last of the lists, and beyond */
+  for (size_t from = near; from < near + 50; from += 3) {
+    for (size_t to = near; to < near + 50; to += 7) {
       resize(b, from, to);
-      resize(b, from - 4079, to);
-      resize(b, from, to - 4079);
+      resize(b, from - near + 1, to);
+      resize(b, from, to - near + 1);
     }
   }
 }
@@ -72,12 +73,12 @@ static void resizing_keeps_the_content_across_every_border(void **state) {
 static void no_more_than_asked_for_is_kept(void **state) {
   blocks *b = *state;
   void   *all[MANY];
-  for (size_t i = 0; i < MANY; i++) all[i] = take(b, 64);
-  for (size_t i = 0; i < MANY; i++) blocks_free(b, all[i], 64, KEEP);
+  for (size_t i = 0; i < MANY; i++) all[i] = take(b, 40);
+  for (size_t i = 0; i < MANY; i++) blocks_free(b, all[i], 40, KEEP);
   assert_in_range(b->kept, KEEP, KEEP + 128);
-  void *one = take(b, 64);
+  void *one = take(b, 40);
   blocks_drop(b);
-  blocks_free(b, one, 64, 0);
+  blocks_free(b, one, 40, 0);
   assert_int_equal(b->kept, 0);
 }
 

@@ -110,6 +110,8 @@ static int drop_listener(void **state) {
   port_get_stats(f->port, &stats);
   bool good = stats.pending == 0 && stats.queued == 0 && f->closes == 1 && f->after_close == 0;
   if (port_close(f->port, NULL, NULL) != 0) good = false;
+  port_packet none;
+  port_get(f->port, &none, 1, 0); /* this thread leaves it: it goes, and checks that all operations have ended */
   port_unref(f->port);
   for (int i = 0; i < CLIENTS; i++) {
     if (f->clients[i] != OS_SOCKET_NONE) os_socket_close(f->clients[i]);

@@ -16,7 +16,7 @@
 
 static const int64_t patience_ns = 60LL * OS_NS_PER_S; /* far beyond what any step needs */
 
-enum { MANY = 100, DIARY_BYTES = 4 * MANY };
+enum { MANY = 100, TOGETHER = 5, DIARY_BYTES = 4 * MANY };
 
 /* ---- on the test thread ---- */
 
@@ -83,6 +83,8 @@ static int drop_strand(void **state) {
   strand_fini(&f->strand); /* checks that it is idle */
   strand_fini(&f->other);
   bool good = f->nested == 0 && port_close(f->port, NULL, NULL) == 0;
+  port_packet none;
+  port_get(f->port, &none, 1, 0); /* this thread leaves it: it goes, and checks that all operations have ended */
   port_unref(f->port);
   free(f);
   return good ? 0 : -1;
@@ -98,11 +100,18 @@ static void work(fixture *f, unsigned run) {
 
 /* What a worker brings that took several packets at once. */
 static void deliver_run(fixture *f, int from, int to) {
-  port_packet packets[STRAND_BATCH];
+  port_packet packets[TOGETHER];
   for (int i = from; i < to; i++) {
     packets[i - from] = (port_packet){.key = &f->strand, .op = &f->items[i].completion.op};
   }
   strand_deliver(&f->strand, packets, (unsigned)(to - from));
+}
+
+/* Where turns are that short, it is another case that shows where they end. */
+static void need_long_turns(void) {
+  if ((int)STRAND_BATCH >= (int)TOGETHER) return;
+  print_message("skipped: a turn has only %d completions\n", (int)STRAND_BATCH);
+  skip();
 }
 
 static void posted_completions_run_in_their_order(void **state) {
@@ -134,6 +143,7 @@ static void a_completion_gets_what_its_packet_says(void **state) {
 
 static void what_comes_while_the_strand_is_busy_runs_afterwards_oldest_first(void **state) {
   fixture *f = *state;
+  need_long_turns();
   f->items[0].deliver_from = 1;
   f->items[0].deliver_to = 4;
   f->items[2].deliver_from = 5;
@@ -144,7 +154,8 @@ static void what_comes_while_the_strand_is_busy_runs_afterwards_oldest_first(voi
 
 static void what_is_delivered_together_is_one_turn(void **state) {
   fixture *f = *state;
-  deliver_run(f, 0, 5);
+  need_long_turns();
+  deliver_run(f, 0, TOGETHER);
   assert_string_equal(f->diary, "abcde,");
 }
 
@@ -155,6 +166,7 @@ static void deliver_d_and_e(completion *c) {
 
 static void a_run_that_finds_the_strand_busy_waits_behind_what_is_there(void **state) {
   fixture *f = *state;
+  need_long_turns();
   f->items[0].completion.run = deliver_d_and_e;
   deliver_run(f, 0, 3);
   assert_string_equal(f->diary, "abc,de,");
