@@ -146,7 +146,7 @@ int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
   int       err = pthread_create(&thread, NULL, thread_main, start);
   if (err != 0) {
     free(start);
-    return os_error(err);
+    return err == EAGAIN ? PORTICO_ELIMIT : os_error(err);
   }
   t->handle = (uintptr_t)thread;
   return 0;

@@ -28,10 +28,14 @@ static unsigned uring_published(const uring_port *p) {
 }
 
 void uring_submit(uring_port *p) {
-  int r;
-  do r = io_uring_enter((unsigned)p->ring.ring_fd, uring_published(p), 0, 0, NULL);
-  while (r == -EINTR);
-  /* Anything else (no memory, completions to be reaped first) leaves them where they are: the leader tries again. */
+  for (;;) {
+    int r = io_uring_enter((unsigned)p->ring.ring_fd, uring_published(p), 0, 0, NULL);
+    if (r == -EINTR) continue;
+    /* No memory right now, or completions are to be reaped first: the requests stay where they are. A leader who is
+     * awake takes them along; one who sleeps would not even know. */
+    if ((r != -EAGAIN && r != -EBUSY) || !atomic_load(&p->asleep)) return;
+    os_thread_yield();
+  }
 }
 
 void uring_flush(uring_port *p) {
