@@ -3,7 +3,7 @@
 --   portico run tests/e2e/crowd.lua URL CLIENTS HOLD
 local portico = require "portico"
 local url, clients, hold = ..., tonumber(arg[2]), tonumber(arg[3])
-local served, held, over = 0, {}, false
+local served, held, asking, over = 0, {}, false, false
 
 local function done()
   over = true
@@ -14,11 +14,13 @@ end
 -- One more round for those that stay: each must still be answered.
 local function ask_again(left)
   local answers = 0
+  asking = true
   for _, conn in ipairs(held) do
     conn.data.on_answer = function()
       answers = answers + 1
       if answers < #held then return end
-      if left > 1 then ask_again(left - 1) elseif served == clients then done() end
+      asking = left > 1
+      if asking then ask_again(left - 1) elseif served == clients then done() end
     end
     conn:send(conn.data.text)
   end
@@ -35,7 +37,7 @@ local function on_first_answer(conn)
   else
     conn:close()
   end
-  if served == clients then ask_again(1) end
+  if served == clients and not asking then ask_again(1) end
 end
 
 for i = 1, clients do
