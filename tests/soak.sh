@@ -1,12 +1,15 @@
 #!/bin/sh
 # The soak: the real program under all kinds of clients for so many minutes, and afterwards nothing may be left of it.
 #   sh tests/soak.sh MINUTES [--backend epoll|uring] [--preset NAME] [--clients N] [--seed N]
-# Builds first, unless PORTICO (the program) and SOAK_LOAD (tests/soak/load.c, built) are set. A line for each phase, then
-# a table. Exit code: 0 all is as it was, 1 something is not, 77 skipped.
+# Builds first, unless PORTICO (the program) and SOAK_LOAD (tests/soak/load.c, built) are set. Prints a line for each
+# phase, then a table. Exit code: 0 all is as it was, 1 something is not, 77 skipped. See tests/soak/README.md.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 
-usage() { echo "usage: sh tests/soak.sh MINUTES [--backend NAME] [--preset NAME] [--clients N] [--seed N]" >&2; exit 2; }
+usage() {
+  echo "usage: sh tests/soak.sh MINUTES [--backend NAME] [--preset NAME] [--clients N] [--seed N]" >&2
+  exit 2
+}
 minutes='' backend=epoll preset=default clients=500 seed=$$
 while [ $# -gt 0 ]; do
   case $1 in
@@ -28,7 +31,8 @@ warm_up=$(awk -v s="$seconds" 'BEGIN { w = s / 5; print (w > 20 ? 20 : w) }')
 if [ -z "${PORTICO-}" ] || [ -z "${SOAK_LOAD-}" ]; then
   build=build
   [ "$preset" = default ] || build=build-$preset
-  cmake --preset "$preset" >/dev/null && cmake --build --preset "$preset" --target portico soak_load >/dev/null || exit 1
+  cmake --preset "$preset" >/dev/null || exit 1
+  cmake --build --preset "$preset" --target portico soak_load >/dev/null || exit 1
   PORTICO=$build/portico SOAK_LOAD=$build/tests/soak_load
 fi
 sanitizer=none loops=loops norandom=''
@@ -71,6 +75,7 @@ serve() {
   if grep 'is refused here' "$T/server.err"; then echo "skipped: no $backend here"; exit 77; fi
   ports=$(sed -n 's/^\([a-z]*\) tcp:.*:\([0-9]*\)$/\1=\2/p' "$T/server.err" | grep -v '^control')
   controls=$(sed -n 's/^control //p' "$T/server.err")
+  listening=$(sockets)
 }
 
 load() { # NAME SECONDS SEED
@@ -87,16 +92,17 @@ look() {
   "$PORTICO" run --vms 1 tests/soak/figures.lua $controls >"$T/figures" 2>&1 || bad "no rest within 60 s"
   phase "at rest: $(cat "$T/figures")"
   for pair in $(cat "$T/figures"); do eval "$1_${pair%%=*}=${pair#*=}"; done
-  tries=0 # the connections of the question itself linger for up to a second
-  while :; do
-    eval "$1_files=$(find "/proc/$pid/fd" -type l | wc -l) $1_threads=$(find "/proc/$pid/task" -mindepth 1 -maxdepth 1 | wc -l)"
-    eval "$1_rss=$(awk '/^VmRSS/ { print $2 * 1024 }' "/proc/$pid/status")"
+  tries=0 # the connections of the question linger for a second, and a listener comes and goes
+  while [ "$(sockets)" -ne "$listening" ] && [ $tries -lt 100 ]; do
     tries=$((tries + 1))
-    eval "[ -n \"\${want_files-}\" ] && [ \$$1_files -ne \$want_files ] || [ $tries -lt 30 ]" || break
-    [ $tries -lt 100 ] || break
     sleep 0.1
   done
+  eval "$1_files=$(find "/proc/$pid/fd" -type l | wc -l)"
+  # Not those of io_uring's that the kernel lends the process, and takes back when it likes.
+  eval "$1_threads=$(cat "/proc/$pid"/task/*/comm | grep -c -v '^iou-')"
+  eval "$1_rss=$(awk '/^VmRSS/ { printf "%.0f", $2 * 1024 }' "/proc/$pid/status")"
 }
+sockets() { find "/proc/$pid/fd" -type l -lname 'socket:*' 2>/dev/null | wc -l; }
 
 # row WHAT BEGAN ENDED BOUND: ENDED is at most BOUND
 row() {
@@ -109,7 +115,6 @@ phase "$minutes min, $clients clients, $backend, sanitizer: $sanitizer, seed $se
 serve
 load 'warm-up' "$warm_up" "$seed"
 look began
-want_files=$began_files
 load 'load' "$seconds" $((seed + 1))
 look ended
 
@@ -137,5 +142,8 @@ if grep -e 'Sanitizer' -e 'broken invariant' "$T/server.err"; then bad 'the prog
 grep -e '^[0-9:.]*Z ' "$T/server.err" | grep -v -e 'raised in' -e 'goes on' -e 'interrupted: ' -e 'time budget of' \
   -e 'has been blocked' >"$T/strange"
 [ ! -s "$T/strange" ] || { head -n 5 "$T/strange"; bad 'the log says what nobody expects'; }
-if [ $failed -ne 0 ]; then echo "soak: OFF (sh tests/soak.sh $minutes --backend $backend --clients $clients --seed $seed)"; exit 1; fi
+if [ $failed -ne 0 ]; then
+  echo "soak: OFF (sh tests/soak.sh $minutes --backend $backend --clients $clients --seed $seed)"
+  exit 1
+fi
 echo "soak: $minutes min on $backend, all is as it was"

@@ -195,7 +195,7 @@ void portico_stdio_binary(void);
  * would be taken for one of them. Reading and writing them fails as before. The first thing in main. */
 void portico_stdio_open(void);
 
-/* Writes to standard error what goes without waiting, for log functions: a reader who is behind then holds up no worker.
+/* Writes to standard error what goes without waiting. For log functions: a reader who is behind holds up no worker.
  * result   bytes written, fewer than len if the reader is behind or has gone, or the disk is full
  * threads  any. On Windows it may wait. A reader who has gone may mean SIGPIPE, which is the program's to handle. */
 size_t portico_stderr_offer(const void *data, size_t len);

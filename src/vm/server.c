@@ -298,8 +298,8 @@ static void server_enter_and_unlock(server *s, vm *v, handlers *h) {
 }
 
 /* Joins the server of a URL.
- * out      *out_server has a reference on success; else *out_beside is the address of another VM's server on this URL, so
- *          that port 0 becomes the same port for both (len 0: there is none)
+ * out      *out_server has a reference on success; else *out_beside is the address of another VM's server on this URL,
+ *          so that port 0 becomes the same port for both (len 0: there is none)
  * errors   ENOTFOUND (there is none to be shared); EINVAL: *out_why says what the VMs do not agree on */
 static int server_join_shared(vm *v, const char *url, handlers *h, server **out_server, os_addr *out_beside,
                               const char **out_why) {

@@ -1,7 +1,7 @@
 -- Timers beside jumps of the clocks and pauses of the process. Runs for 2 s of the clock that the program goes by, and
--- prints "beats=N elapsed=S most=N late=S wall=S hours=N": beats of a timer of 20 ms, most of them within 10 ms, how late a
--- timer of 1 s came, how far the wall clock moved, how many timers of an hour fired.
---   portico run tests/e2e/beats.lua [FAKETIME-FILE JUMP]      JUMP, such as +5h, is written to the file after half a second
+-- prints "beats=N elapsed=S most=N late=S wall=S hours=N": beats of a timer of 20 ms, most of them in 10 ms, how late
+-- a timer of 1 s came, how far the wall clock moved, how many timers of an hour fired.
+--   portico run tests/e2e/beats.lua [FAKETIME-FILE JUMP]      writes JUMP, such as +5h, to the file after half a second
 local portico = require "portico"
 local file, jump = ...
 local over = false

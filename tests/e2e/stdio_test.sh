@@ -65,7 +65,8 @@ for format in text json; do
   wait "$cat"
   check "$format: a record says how many are lost: $(grep -o '[0-9]* log records are lost' "$T/slow.log")" \
     grep -q '[0-9][0-9][0-9] log records are lost' "$T/slow.log"
-  check "$format: and no record is cut" [ "$(grep -c -v -e 'end$' -e 'end"}$' -e 'are lost' -e 'interrupted' "$T/slow.log")" -eq 0 ]
+  cut=$(grep -c -v -e 'end$' -e 'end"}$' -e 'are lost' -e 'interrupted' "$T/slow.log")
+  check "$format: and no record is cut" [ "$cut" -eq 0 ]
 done
 format=text
 

@@ -4,7 +4,7 @@
 [ "$PORTICO_OS" = linux ] || skip 'there is no strace for Windows programs'
 command -v strace >/dev/null || skip 'there is no strace'
 strace -f -o /dev/null true 2>/dev/null || skip 'this machine lets nobody trace a process (ptrace is refused)'
-! grep -q -e __tsan_init -e __asan_init "$PORTICO_PROGRAM" || skip 'sanitizers make calls of their own, which would fail, too'
+! grep -q -e __tsan_init -e __asan_init "$PORTICO_PROGRAM" || skip 'a sanitizer makes calls of its own'
 backend=epoll
 case $PORTICO in *-uring) backend=uring ;; esac
 
@@ -64,7 +64,8 @@ fi
 for n in 1 2 3 4 5 6 7 8; do
   refused clone,clone3 "error=EAGAIN:when=$n"
 done
-for call in epoll_create1:EMFILE eventfd2:ENFILE epoll_ctl:ENOSPC epoll_ctl:ENOMEM socket:EMFILE socket:EACCES bind:EACCES \
-  listen:EADDRINUSE getsockname:ENOBUFS setsockopt:ENOPROTOOPT rt_sigaction:EINVAL prlimit64:EPERM sched_getaffinity:EPERM; do
+for call in epoll_create1:EMFILE eventfd2:ENFILE epoll_ctl:ENOSPC epoll_ctl:ENOMEM io_uring_setup:ENOMEM \
+  socket:EMFILE socket:EACCES bind:EACCES listen:EADDRINUSE getsockname:ENOBUFS setsockopt:ENOPROTOOPT \
+  rt_sigaction:EINVAL prlimit64:EPERM sched_getaffinity:EPERM; do
   for n in 1 2; do refused "${call%:*}" "error=${call#*:}:when=$n"; done
 done

@@ -1,5 +1,5 @@
 -- Asks each VM of the server for its figures, again and again until no connection is open and no timer pending.
--- Prints the sums: "open=0 opened=... closed=... pending=0 errors=... beats=... bytes=...". Exit code 1: not within 60 s.
+-- Prints the sums: "open=0 opened=N closed=N pending=0 errors=N beats=N bytes=N". Exit code 1: not within 60 s.
 --   portico run tests/soak/figures.lua CONTROL-URL...
 local portico = require "portico"
 local urls, patience = { ... }, 600

@@ -23,7 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 10000, KINDS_MAX = 16, PIECE_MAX = 65536, TOTAL_MAX = 1500001, PATIENCE_MS = 60000, PAUSE_MS = 300 };
+enum { CLIENTS_MAX = 10000, KINDS_MAX = 16, PIECE_MAX = 65536, TOTAL_MAX = 1500001 };
+enum { PATIENCE_MS = 60000, PAUSE_MS = 300 };
 
 /* How a connection ends. */
 typedef enum ending { END_CLOSE, END_HALF, END_RESET, END_LEAVE, ENDINGS } ending;
@@ -145,7 +146,8 @@ static void client_connect(client *c, int64_t now) {
   if (bind(c->fd, (struct sockaddr *)&from, sizeof from) < 0) fail(c, "cannot bind");
   counts.connections++;
   c->moved_ms = now;
-  if (connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS) client_lost(c, "no connection", now);
+  int err = connect(c->fd, (struct sockaddr *)&to, sizeof to);
+  if (err < 0 && errno != EINPROGRESS) client_lost(c, "no connection", now);
 }
 
 static void client_send(client *c, int64_t now) {

@@ -93,7 +93,7 @@ serve("blocking", {
 local function perhaps(where)
   if math.random(8) > 1 then return end
   errors = errors + 1
-  if loops and math.random(10) == 1 then while true do end end
+  if loops and math.random(40) == 1 then while true do end end
   error("raised in " .. where)
 end
 serve("faulty", {
