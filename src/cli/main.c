@@ -51,9 +51,11 @@ static int printed(int exit_code) {
   return exit_code;
 }
 
+#ifdef SIGPIPE
 /* A write to a pipe that nobody reads fails, instead of ending all connections. Not SIG_IGN: what a script starts by
  * os.execute or io.popen would inherit that. */
 static void on_broken_pipe(int number) { (void)number; }
+#endif
 
 int main(int argc, char **argv) {
   portico_stdio_open();
