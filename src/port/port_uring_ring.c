@@ -123,8 +123,10 @@ void uring_wait(uring_port *p, int64_t until_ns) {
   unsigned submit = uring_published(p);
   bool     there = uring_has_next(p) || atomic_exchange(&p->awaited, false);
   if (submit > 0 || !there) {
-    io_uring_enter2((unsigned)p->ring.ring_fd, submit, there || until_ns == 0 ? 0 : 1,
-                    IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
+    int r = io_uring_enter2((unsigned)p->ring.ring_fd, submit, there || until_ns == 0 ? 0 : 1,
+                            IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
+    /* Not all were taken: what waits for them to have left is looked at after the next try, before a sleep. */
+    if (submit > 0 && r < (int)submit) atomic_store(&p->awaited, true);
   }
   atomic_store_explicit(&p->asleep, false, memory_order_relaxed);
 }

@@ -170,7 +170,9 @@ int main(void) {
       cmocka_unit_test(each_system_call_fails_with_each_error),
       cmocka_unit_test(system_calls_fail_at_random),
   };
-  int failed = cmocka_run_group_tests(tests, NULL, NULL);
+  const struct CMUnitTest seed[] = {cmocka_unit_test(system_calls_fail_at_random)};
+  int failed = getenv("PORTICO_SEED") != NULL ? cmocka_run_group_tests(seed, NULL, NULL)
+                                              : cmocka_run_group_tests(tests, NULL, NULL);
   printf("in total: %lu allocations and %lu system calls were made to fail\n", allocations_failed, calls_failed);
   return failed;
 }
