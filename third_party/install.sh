@@ -80,6 +80,8 @@ need liburing-dev '/usr/include/liburing.h'
 need lua-socket '/usr/lib/*/lua/5.4/socket/core.so'
 need lua-cjson '/usr/lib/*/lua/5.4/cjson.so'
 need valgrind valgrind callgrind_annotate
+need strace strace
+need faketime '/usr/lib/*/faketime/libfaketimeMT.so.1'
 if $windows; then
   need gcc-mingw-w64-x86-64 x86_64-w64-mingw32-gcc
   need mingw-w64-x86-64-dev '/usr/x86_64-w64-mingw32/include/windows.h'

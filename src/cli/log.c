@@ -33,12 +33,6 @@ static void line_format(line *l, const char *format, ...) {
   if (len > 0) line_add(l, part, strlen(part));
 }
 
-static void line_write(line *l) {
-  line_add(l, "\n", 1);
-  fwrite(l->bytes, 1, l->len, stderr);
-  free(l->bytes);
-}
-
 /* Bytes of the UTF-8 character at s; 0 = what stands there is none, or is one that could drive a terminal. */
 static size_t printable_utf8(const unsigned char *s) {
   size_t len = s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : s[0] >= 0xE0 ? 3 : s[0] >= 0xC2 ? 2 : 0;
@@ -117,27 +111,69 @@ static void line_add_date(line *l, int64_t unix_ns) {
               (int)(month < 10 ? month + 3 : month - 9), (int)(day - (153 * month + 2) / 5 + 1));
 }
 
-void log_text(const portico_log_record *record, void *arg) {
+/* Adds a record in one of the two formats. */
+typedef void (*line_format_record)(line *l, const portico_log_record *record);
+
+static void line_add_as_text(line *l, const portico_log_record *record) {
+  line_add_time(l, record->unix_ns);
+  line_format(l, " %-5s ", level_name(record->level));
+  if (record->vm != 0) line_format(l, "vm %u: ", record->vm);
+  line_add_text(l, record->text, escape_text);
+  line_add(l, "\n", 1);
+}
+
+static void line_add_as_json(line *l, const portico_log_record *record) {
+  line_format(l, "{\"time\":\"");
+  line_add_date(l, record->unix_ns);
+  line_format(l, "T");
+  line_add_time(l, record->unix_ns);
+  line_format(l, "\",\"level\":\"%s\"", level_name(record->level));
+  if (record->vm != 0) line_format(l, ",\"vm\":%u", record->vm);
+  line_format(l, ",\"message\":\"");
+  line_add_text(l, record->text, escape_json);
+  line_format(l, "\"}\n");
+}
+
+/* ---- what stderr has not taken ----
+ * Only one record at a time is logged, so this needs no lock. */
+
+static line          begun; /* the rest of a record of which stderr has taken the beginning: nothing may go before it */
+static unsigned long lost;  /* records since then */
+
+/* Offers the line. result: true if stderr has taken all of it, or the beginning, and the rest is kept */
+static bool line_offer(line *l) {
+  size_t sent = portico_stderr_offer(l->bytes, l->len);
+  l->len -= sent;
+  if (sent == 0 && l->len > 0) return false;
+  memmove(l->bytes, l->bytes + sent, l->len);
+  return true;
+}
+
+static void log_record(const portico_log_record *record, line_format_record add) {
   line l = {0};
+  if (begun.len > 0) line_offer(&begun);
+  if (begun.len > 0) {
+    lost++;
+    return;
+  }
+  if (lost > 0) {
+    char text[80];
+    snprintf(text, sizeof text, "%lu log records are lost: standard error did not take them", lost);
+    add(&l, &(portico_log_record){.level = PORTICO_LOG_WARN, .unix_ns = record->unix_ns, .text = text});
+  }
+  add(&l, record);
+  lost = line_offer(&l) ? 0 : lost + 1;
+  if (lost > 0) l.len = 0;
+  free(begun.bytes);
+  begun = l;
+}
+
+void log_text(const portico_log_record *record, void *arg) {
   (void)arg;
-  line_add_time(&l, record->unix_ns);
-  line_format(&l, " %-5s ", level_name(record->level));
-  if (record->vm != 0) line_format(&l, "vm %u: ", record->vm);
-  line_add_text(&l, record->text, escape_text);
-  line_write(&l);
+  log_record(record, line_add_as_text);
 }
 
 void log_json(const portico_log_record *record, void *arg) {
-  line l = {0};
   (void)arg;
-  line_format(&l, "{\"time\":\"");
-  line_add_date(&l, record->unix_ns);
-  line_format(&l, "T");
-  line_add_time(&l, record->unix_ns);
-  line_format(&l, "\",\"level\":\"%s\"", level_name(record->level));
-  if (record->vm != 0) line_format(&l, ",\"vm\":%u", record->vm);
-  line_format(&l, ",\"message\":\"");
-  line_add_text(&l, record->text, escape_json);
-  line_format(&l, "\"}");
-  line_write(&l);
+  log_record(record, line_add_as_json);
 }

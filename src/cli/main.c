@@ -1,4 +1,5 @@
 /* The `portico` program: an embedder like any other. It uses portico.h and nothing else of the library. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -53,8 +54,18 @@ static int printed(int exit_code) {
   return exit_code;
 }
 
+#ifdef SIGPIPE
+/* A write to a pipe that nobody reads fails, instead of ending all connections. Not SIG_IGN: what a script starts by
+ * os.execute or io.popen would inherit that. */
+static void on_broken_pipe(int number) { (void)number; }
+#endif
+
 int main(int argc, char **argv) {
+  portico_stdio_open();
   portico_stdio_binary();
+#ifdef SIGPIPE
+  signal(SIGPIPE, on_broken_pipe);
+#endif
   portico_return_memory();
   setvbuf(stderr, NULL, _IONBF, 0); /* Wine's C library would keep what a script writes there */
   if (argc < 2) return misuse("no command given (portico --help)");

@@ -83,10 +83,9 @@ static int serve(const options *o, portico_host *host) {
     exit_code = run_failed(o, "the script failed: %s", portico_last_error(host));
   }
   interrupts_go_to(NULL, 0);
-  if (err == PORTICO_EBUSY) { /* interrupted twice, and a handler hangs: portico_close would wait for it */
-    fflush(stdout);
-    _Exit(exit_code);
-  }
+  /* Interrupted twice, and a handler hangs: portico_close would wait for it. So would flushing stdout, if what it hangs
+   * in is a print that nobody reads. */
+  if (err == PORTICO_EBUSY) _Exit(exit_code);
   return exit_code;
 }
 

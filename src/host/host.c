@@ -22,6 +22,14 @@ void portico_stdio_binary(void) {
   os_stdio_binary();
 }
 
+void portico_stdio_open(void) {
+  os_stdio_open();
+}
+
+size_t portico_stderr_offer(const void *data, size_t len) {
+  return data == NULL ? 0 : os_stderr_offer(data, len);
+}
+
 void portico_return_memory(void) {
   os_memory_join_blocks();
 }

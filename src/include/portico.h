@@ -86,7 +86,8 @@ typedef struct portico_log_record {
   unsigned          vm;      /* 1-based; 0 = not from a VM */
 } portico_log_record;
 
-/* Receives log records. Called from any thread, one call at a time per host. It may not call back into the host. */
+/* Receives log records. Called from any thread, one call at a time per host: while it waits, so do all that have
+ * something to log. It may not call back into the host. */
 typedef void (*portico_log_fn)(const portico_log_record *record, void *arg);
 
 /* What a host is made of. Start from PORTICO_CONFIG_DEFAULT; 0 means "the default" wherever 0 makes no sense. */
@@ -137,7 +138,7 @@ int portico_load_string(portico_host *host, const char *name, const char *text, 
 /* Runs the script's main chunk in the first VM, then in the others if it registered a listener or subscription,
  * then starts the workers, unless the host has own_loop. Once only.
  * errors   ESCRIPT (the chunk raised: portico_last_error has file:line and traceback), EINVAL (nothing loaded),
- *          ENOMEM, EAGAIN (no more threads) */
+ *          ENOMEM, ELIMIT (no more threads) */
 int portico_start(portico_host *host);
 
 /* Runs what is due in a host with own_loop, on the calling thread; if nothing is, waits for it, timeout_ns at most
@@ -202,6 +203,15 @@ void portico_get_info(portico_host *host, portico_info *out_info);
 /* Makes stdin and stdout of the process carry bytes unchanged (Windows would translate line ends). For programs
  * whose scripts move data through them; does nothing elsewhere. */
 void portico_stdio_binary(void);
+
+/* Opens the null device in place of standard input, output and error as far as they are closed: else the next socket
+ * would be taken for one of them. Reading and writing them fails as before. The first thing in main. */
+void portico_stdio_open(void);
+
+/* Writes to standard error what goes without waiting. For log functions: a reader who is behind holds up no worker.
+ * result   bytes written, fewer than len if the reader is behind or has gone, or the disk is full
+ * threads  any. On Windows it may wait. A reader who has gone may mean SIGPIPE, which is the program's to handle. */
+size_t portico_stderr_offer(const void *data, size_t len);
 
 /* Has the C library of the process give more of what is freed back to the system, so that a server is small again after
  * a busy hour: for programs that are nothing but a server. Sets M_MXFAST of glibc; does nothing elsewhere. Before the

@@ -69,7 +69,7 @@ void os_event_set(os_event *e);
 bool os_event_wait(os_event *e, int64_t timeout_ns);
 
 /* Starts a thread that runs body(arg).
- * errors   ENOMEM, EAGAIN (too many threads) */
+ * errors   ENOMEM, ELIMIT (too many threads, or no memory for one) */
 int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg);
 
 /* Waits for its end and frees it. */

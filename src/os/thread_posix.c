@@ -207,7 +207,7 @@ int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
   sim_thread_made(simulated, err == 0 ? (uintptr_t)thread : 0);
   if (err != 0) {
     free(start);
-    return os_error(err);
+    return err == EAGAIN ? PORTICO_ELIMIT : os_error(err);
   }
   t->handle = (uintptr_t)thread;
   return 0;

@@ -156,7 +156,7 @@ int os_thread_start(os_thread *t, void (*body)(void *arg), void *arg) {
   sim_thread_made(simulated, t->handle);
   if (t->handle != 0) return 0;
   free(start);
-  return errno == EAGAIN ? PORTICO_EAGAIN : PORTICO_ENOMEM;
+  return errno == EAGAIN ? PORTICO_ELIMIT : PORTICO_ENOMEM;
 }
 
 void os_thread_join(os_thread *t) {

@@ -102,7 +102,7 @@ void port_files_fini(port_files *f) {
   os_mutex_fini(&f->lock);
 }
 
-/* A helper more. errors: ENOMEM, EAGAIN */
+/* A helper more. errors: ENOMEM, ELIMIT */
 static int files_add_helper_locked(port_files *f) {
   files_helper *t = &f->helpers[f->started];
   *t = (files_helper){.files = f};

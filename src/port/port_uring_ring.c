@@ -28,10 +28,14 @@ static unsigned uring_published(const uring_port *p) {
 }
 
 void uring_submit(uring_port *p) {
-  int r;
-  do r = io_uring_enter((unsigned)p->ring.ring_fd, uring_published(p), 0, 0, NULL);
-  while (r == -EINTR);
-  /* Anything else (no memory, completions to be reaped first) leaves them where they are: the leader tries again. */
+  for (;;) {
+    int r = io_uring_enter((unsigned)p->ring.ring_fd, uring_published(p), 0, 0, NULL);
+    if (r == -EINTR) continue;
+    /* No memory right now, or completions are to be reaped first: the requests stay where they are. A leader who is
+     * awake takes them along; one who sleeps would not even know. */
+    if ((r != -EAGAIN && r != -EBUSY) || !atomic_load(&p->asleep)) return;
+    os_thread_yield();
+  }
 }
 
 void uring_flush(uring_port *p) {
@@ -119,8 +123,10 @@ void uring_wait(uring_port *p, int64_t until_ns) {
   unsigned submit = uring_published(p);
   bool     there = uring_has_next(p) || atomic_exchange(&p->awaited, false);
   if (submit > 0 || !there) {
-    io_uring_enter2((unsigned)p->ring.ring_fd, submit, there || until_ns == 0 ? 0 : 1,
-                    IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
+    int r = io_uring_enter2((unsigned)p->ring.ring_fd, submit, there || until_ns == 0 ? 0 : 1,
+                            IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, (void *)&arg, sizeof arg);
+    /* Not all were taken: what waits for them to have left is looked at after the next try, before a sleep. */
+    if (submit > 0 && r < (int)submit) atomic_store(&p->awaited, true);
   }
   atomic_store_explicit(&p->asleep, false, memory_order_relaxed);
 }

@@ -155,6 +155,7 @@ int runtime_open(const runtime_options *options, runtime **out_rt) {
   if (rt == NULL) return PORTICO_ENOMEM;
   rt->options = *options;
   atomic_init(&rt->grace_until_ns, INT64_MAX);
+  os_mutex_init(&rt->opening);
   os_mutex_init(&rt->lock);
   strand_init(&rt->control, options->port, NULL);
   strand_init(&rt->resolving, options->port, NULL);
@@ -186,5 +187,6 @@ void runtime_close(runtime *rt) {
   strand_fini(&rt->resolving);
   strand_fini(&rt->control);
   os_mutex_fini(&rt->lock);
+  os_mutex_fini(&rt->opening);
   free(rt);
 }

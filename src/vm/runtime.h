@@ -43,7 +43,8 @@ struct runtime {
   strand            resolving; /* runs name look-ups, one after the other */
   _Atomic size_t    live, listeners;
   _Atomic size_t    connected; /* VMs that have connections */
-  os_mutex          lock;    /* never across Lua or a callback; taken after no other lock of this layer */
+  os_mutex          opening; /* held while a server is opened: before every other lock */
+  os_mutex          lock;    /* never across Lua or a callback; of this layer's only taken after opening */
   server           *servers, *servers_made; /* under lock: that listen; that are not freed yet */
   bool              started; /* under lock: servers accept as soon as they are there */
   completion        close_listeners, grace; /* of the drain, on control; the flags below guard their one post */

@@ -290,19 +290,9 @@ static void server_add_locked(server *s) {
   s->refs = 1;
 }
 
-/* Opens a server, not yet in the list: of the VM alone if it reuses the port, else to be shared.
- * beside   the address of another VM's server on this URL, so that port 0 becomes the same port for both; or NULL */
-static int server_open(vm *v, const char *url, const address *a, const os_addr *beside, const listener_options *options,
+/* Opens a server, not yet in the list: of the VM alone if it reuses the port, else to be shared. */
+static int server_open(vm *v, const char *url, const os_addr *to, int found, const listener_options *options,
                        server **out_server) {
-  os_addr to[SERVER_RESOLVED_MAX];
-  int     found = 1;
-  if (beside != NULL) {
-    to[0] = *beside;
-  } else {
-    vm_block_enter(v); /* a name may take its time */
-    found = address_resolve(a, to, SERVER_RESOLVED_MAX);
-    port_block_leave();
-  }
   server *s = server_new(v->rt, options->reuse_port ? v : NULL, url);
   if (s == NULL) return PORTICO_ENOMEM;
   int err = server_bind(s, to, found, options);
@@ -324,32 +314,64 @@ static void server_enter_and_unlock(server *s, vm *v, handlers *h) {
   else os_mutex_unlock(&s->rt->lock);
 }
 
+/* Joins the server of a URL.
+ * out      *out_server has a reference on success; else *out_beside is the address of another VM's server on this URL,
+ *          so that port 0 becomes the same port for both (len 0: there is none)
+ * errors   ENOTFOUND (there is none to be shared); EINVAL: *out_why says what the VMs do not agree on */
+static int server_join_shared(vm *v, const char *url, handlers *h, server **out_server, os_addr *out_beside,
+                              const char **out_why) {
+  bool own = h->kernel.reuse_port;
+  int  err = PORTICO_ENOTFOUND;
+  os_mutex_lock(&v->rt->lock);
+  server *s = server_find_locked(v, url);
+  *out_beside = s != NULL ? s->net.at : (os_addr){0};
+  if (s != NULL && (s->owner != NULL) != own) {
+    *out_why = own ? "another VM listens there without reuse_port" : "another VM listens there with reuse_port";
+    err = PORTICO_EINVAL;
+  } else if (s != NULL && !own) {
+    *out_server = s;
+    server_enter_and_unlock(s, v, h);
+    return 0;
+  }
+  os_mutex_unlock(&v->rt->lock);
+  return err;
+}
+
+static int server_open_and_join(vm *v, const char *url, const os_addr *to, int found, handlers *h,
+                                server **out_server) {
+  server *s;
+  int     err = server_open(v, url, to, found, &h->kernel, &s);
+  if (err < 0) return err;
+  *out_server = s;
+  os_mutex_lock(&v->rt->lock);
+  server_add_locked(s);
+  server_enter_and_unlock(s, v, h);
+  if (runtime_ending(v->rt)) server_ask_close(s); /* the list may have been gone through before it was in there */
+  return 0;
+}
+
 /* Joins the server of a URL, or opens one. On success it holds the handlers, and *out_server has a reference.
  * *out_why   what to say about an error, if its own words do not do */
 static int server_join(vm *v, const char *url, const address *a, handlers *h, server **out_server,
                        const char **out_why) {
-  runtime *rt = v->rt;
-  bool     own = h->kernel.reuse_port;
-  os_mutex_lock(&rt->lock);
-  server *s = server_find_locked(v, url);
-  if (s != NULL && (s->owner != NULL) != own) {
-    os_mutex_unlock(&rt->lock);
-    *out_why = own ? "another VM listens there without reuse_port" : "another VM listens there with reuse_port";
-    return PORTICO_EINVAL;
+  os_addr to[SERVER_RESOLVED_MAX];
+  int     found = 1;
+  int     err = server_join_shared(v, url, h, out_server, &to[0], out_why);
+  if (err != PORTICO_ENOTFOUND) return err;
+  if (to[0].len == 0) {
+    vm_block_enter(v); /* a name may take its time */
+    found = address_resolve(a, to, SERVER_RESOLVED_MAX);
+    port_block_leave();
   }
-  bool join = s != NULL && !own;
-  if (!join) {
-    os_addr beside = s != NULL ? s->net.at : (os_addr){0};
-    os_mutex_unlock(&rt->lock);
-    int err = server_open(v, url, a, beside.len > 0 ? &beside : NULL, &h->kernel, &s);
-    if (err < 0) return err;
-    os_mutex_lock(&rt->lock);
-    server_add_locked(s);
+  os_mutex_lock(&v->rt->opening); /* of VMs that come at the same moment one opens, and the others find that */
+  os_addr beside;
+  err = server_join_shared(v, url, h, out_server, &beside, out_why);
+  if (err == PORTICO_ENOTFOUND) {
+    bool alone = beside.len == 0;
+    err = server_open_and_join(v, url, alone ? to : &beside, alone ? found : 1, h, out_server);
   }
-  *out_server = s;
-  server_enter_and_unlock(s, v, h);
-  if (!join && runtime_ending(rt)) server_ask_close(s); /* the list may have been gone through before it was in there */
-  return 0;
+  os_mutex_unlock(&v->rt->opening);
+  return err;
 }
 
 /* ---- the Lua type: a pointer with a reference, given back by the collector ---- */

@@ -15,8 +15,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#ifdef PORTICO_URING
+#include <liburing.h>
+#endif
 
-enum { FAULT_ERRORS_MAX = 9 };
+enum { FAULT_ERRORS_MAX = 20 };
 
 static const struct {
   const char *name;
@@ -255,3 +258,24 @@ long __wrap_syscall(long number, ...) {
   va_end(more);
   return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
+
+#ifdef PORTICO_URING
+/* ---- io_uring: these return the error, negative ---- */
+
+#define FAULT_WRAP_RING(call, f, parameters, arguments)  \
+  int __real_##f parameters;                             \
+  int __wrap_##f parameters;                             \
+  int __wrap_##f parameters {                            \
+    int err = fault_now(FAULT_##call);                   \
+    return err == 0 ? __real_##f arguments : -err;       \
+  }
+
+FAULT_WRAP_RING(RING_OPEN, io_uring_queue_init_params,
+                (unsigned entries, struct io_uring *ring, struct io_uring_params *params), (entries, ring, params))
+FAULT_WRAP_RING(RING_ENTER, io_uring_enter,
+                (unsigned fd, unsigned submit, unsigned wait, unsigned flags, sigset_t *signals),
+                (fd, submit, wait, flags, signals))
+FAULT_WRAP_RING(RING_ENTER, io_uring_enter2,
+                (unsigned fd, unsigned submit, unsigned wait, unsigned flags, sigset_t *signals, size_t size),
+                (fd, submit, wait, flags, signals, size))
+#endif

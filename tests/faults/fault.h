@@ -15,10 +15,11 @@
   X(SOCKET, EMFILE, ENFILE, ENOBUFS, ENOMEM, EACCES, EAFNOSUPPORT)                       \
   X(BIND, EADDRINUSE, EADDRNOTAVAIL, EACCES, ENOMEM)                                     \
   X(LISTEN, EADDRINUSE)                                                                  \
-  X(ACCEPT, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EINTR, EPERM, EPROTO)         \
+  X(ACCEPT, EMFILE, ENFILE, ENOBUFS, ENOMEM, ECONNABORTED, EINTR, EPERM, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN,    \
+    ENONET, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH)                                       \
   X(CONNECT, ECONNREFUSED, ETIMEDOUT, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL, EACCES, EPERM, ENOBUFS) \
-  X(RECEIVE, EINTR, ECONNRESET, ENOMEM, ETIMEDOUT)                                       \
-  X(SEND, EINTR, ECONNRESET, EPIPE, ENOBUFS, ENOMEM)                                     \
+  X(RECEIVE, EINTR, ECONNRESET, ENOMEM, ETIMEDOUT, EHOSTUNREACH)                         \
+  X(SEND, EINTR, ECONNRESET, EPIPE, ENOBUFS, ENOMEM, ETIMEDOUT, EHOSTUNREACH)            \
   X(GETSOCKNAME, ENOBUFS)                                                                \
   X(GETPEERNAME, ENOBUFS, ENOTCONN)                                                      \
   X(SETSOCKOPT, ENOMEM, ENOPROTOOPT)                                                     \
@@ -32,7 +33,9 @@
   X(OPEN, EMFILE, ENFILE, ENOENT, EACCES)                                                \
   X(READ, EINTR, EIO)                                                                    \
   X(WRITE, EINTR)                                                                        \
-  X(THREAD, EAGAIN)
+  X(THREAD, EAGAIN)                                                                      \
+  X(RING_OPEN, ENOMEM, EPERM, ENOSYS, EMFILE)                                            \
+  X(RING_ENTER, EINTR, EAGAIN, EBUSY)
 
 typedef enum fault_call {
 #define FAULT_ENUM(name, ...) FAULT_##name,

@@ -1,0 +1,22 @@
+-- Listens, connects to itself, has its answer, and ends.
+--   portico run tests/e2e/short.lua
+local portico = require "portico"
+local function fail(message)
+  io.stderr:write("portico: short: ", message, "\n")
+  portico.stop(1)
+end
+
+local listener, message = portico.listen("tcp://127.0.0.1:0", { on_data = function(conn, data) conn:send(data) end })
+if not listener then return fail(message) end
+if portico.vm.id > 1 then return end
+local over = false
+portico.connect(listener.url, {
+  on_open = function(conn) conn:send("hello") end,
+  on_data = function()
+    over = true
+    portico.stop(0)
+  end,
+  on_close = function(_, err)
+    if not over and err ~= "cancelled" then fail(err or "it was closed") end -- cancelled: the start has failed
+  end,
+})
