@@ -550,6 +550,8 @@ int uring_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsign
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, true);
   if (err < 0) return err;
+  const sock_op *first = sock_line_first(&h->recvs);
+  if (first != NULL && first->kind == SOCK_RECV_READY) return uring_leave(h, PORTICO_EINVAL);
   sock_op *op = sock_op_init(base_op, base, SOCK_RECV);
   sock_op_use(op, bufs, count, NULL);
   err = sock_op_keep(op);

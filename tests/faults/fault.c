@@ -73,6 +73,10 @@ unsigned long fault_end(void) {
   return atomic_load(&plan_failed);
 }
 
+bool fault_planned(fault_call call) {
+  return atomic_load(&plan_call) == (int)call;
+}
+
 void fault_exempt(bool exempt) {
   exempt_here = exempt;
 }
@@ -96,8 +100,7 @@ static int fault_at_random(fault_call call) {
   return fault_error(call, (unsigned)(fault_random() % count));
 }
 
-/* result   0: the call is to be made; else the error that it fails with */
-static int fault_now(fault_call call) {
+int fault_now(fault_call call) {
   int plan = atomic_load(&plan_call), err = 0;
   if (plan < 0 || exempt_here) return 0;
   if (plan == FAULT_COUNT) {
@@ -203,6 +206,8 @@ FAULT_WRAP(EPOLL_WAIT, epoll_pwait2,
            (int epoll, struct epoll_event *out, int max, const struct timespec *wait, const sigset_t *mask),
            (epoll, out, max, wait, mask))
 FAULT_WRAP(EVENTFD, eventfd, (unsigned first, int flags), (first, flags))
+FAULT_WRAP(SOCKETPAIR, socketpair, (int family, int type, int protocol, int out[2]), (family, type, protocol, out))
+FAULT_WRAP_SIZE(SEND, send, (int s, const void *data, size_t len, int flags), (s, data, len, flags))
 FAULT_WRAP_SIZE(READ, pread, (int fd, void *out, size_t len, off_t offset), (fd, out, len, offset))
 FAULT_WRAP_SIZE(WRITE, write, (int fd, const void *data, size_t len), (fd, data, len))
 
@@ -237,6 +242,13 @@ int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*bo
 int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*body)(void *), void *arg) {
   int err = fault_now(FAULT_THREAD);
   return err != 0 ? err : __real_pthread_create(out, attr, body, arg);
+}
+
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value) {
+  int err = fault_now(FAULT_AT_EXIT);
+  return err != 0 ? err : __real_pthread_setspecific(key, value);
 }
 
 /* recv and send are made as bare system calls. */

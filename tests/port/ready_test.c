@@ -197,6 +197,69 @@ static void r56_a_wait_may_be_mixed_with_receives_in_turn(void **state) {
   }
 }
 
+static void r56_a_wait_is_the_only_one_that_receives(void **state) {
+  inlet    in = inlet_open(*state);
+  port_op *other = fixture_op(*state);
+  if (fixture_slow()) {
+    print_message("skipped: Windows starts both\n");
+    skip();
+  }
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_int_equal(port_recv_ready(in.c.here, other), PORTICO_EINVAL);
+  assert_int_equal(port_recv(in.c.here, other, BUF(in.scratch, 1), 1), PORTICO_EINVAL);
+  assert_int_equal(port_cancel(in.op), 0);
+  expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
+  assert_int_equal(port_recv(in.c.here, in.op, BUF(in.scratch, 1), 1), 0);
+  assert_int_equal(port_recv_ready(in.c.here, other), PORTICO_EINVAL);
+  assert_int_equal(port_cancel_all(in.c.here), 1);
+  expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
+  expect_silence(in.p);
+}
+
+/* A stream of which much is taken at once, by takes that are larger and smaller than what is there. */
+static void r56_bulk_is_taken_in_pieces_of_any_size(void **state) {
+  enum { TOTAL = 4 << 20, TAKE = 50000 };
+  static const size_t sizes[] = {TAKE, 5000, 100, 4096, 1};
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  const void *data = NULL;
+  char       *out = fixture_memory(f, TAKE);
+  size_t      sent = 0, got = 0;
+  unsigned    turn = 0;
+  in.scratch = fixture_memory(f, TAKE);
+  while (got < TOTAL) {
+    pattern_fill(out, TAKE, sent);
+    size_t  most = TOTAL - sent < TAKE ? TOTAL - sent : TAKE;
+    int64_t n = most > 0 ? os_socket_send(in.c.there, out, most) : 0;
+    if (n > 0) sent += (size_t)n;
+    if (sent == got) continue;
+    n = inlet_take(&in, sizes[turn++ / 16 % COUNT_OF(sizes)], &data);
+    assert_true(n > 0 && pattern_holds(data, (size_t)n, got));
+    got += (size_t)n;
+  }
+  assert_int_equal(os_socket_shutdown_send(in.c.there), 0);
+  assert_int_equal(inlet_take(&in, TAKE, &data), 0);
+}
+
+/* What was announced in bulk may end with a reset, too. */
+static void r56_a_reset_ends_bulk(void **state) {
+  enum { BYTES = 60000 };
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  const void *data = NULL;
+  in.scratch = fixture_memory(f, BYTES);
+  assert_true(peer_send(in.c.there, in.scratch, BYTES));
+  assert_true(inlet_take(&in, BYTES, &data) > 0);
+  peer_reset(f, in.c.there);
+  int64_t n = 1;
+  while (n > 0 || n == PORTICO_EAGAIN) {
+    assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+    port_packet packet = take_packet(in.p);
+    n = packet.err < 0 ? packet.err : port_take(in.c.here, in.op, in.scratch, BYTES, &data);
+  }
+  assert_int_equal(n, PORTICO_ECONNRESET);
+}
+
 /* ---- cancel, close, half-close ---- */
 
 static void r46_a_cancelled_wait_leaves_the_data(void **state) {
@@ -276,6 +339,17 @@ static void r56_no_message_of_a_long_ping_pong_is_missed(void **state) {
 
 /* ---- port_try_send ---- */
 
+/* Reads as much as was sent, whatever it is. */
+static void read_all(worker *w, void *reader) {
+  pattern_reader *r = reader;
+  static char     chunk[65536];
+  (void)w;
+  for (size_t left = r->total; left > 0; left -= left < sizeof chunk ? left : sizeof chunk) {
+    if (!peer_recv(r->s, chunk, left < sizeof chunk ? left : sizeof chunk)) return;
+  }
+  r->good = true;
+}
+
 static void try_send_takes_what_fits_and_then_says_eagain(void **state) {
   fixture *f = *state;
   inlet    in = inlet_open(f);
@@ -286,6 +360,23 @@ static void try_send_takes_what_fits_and_then_says_eagain(void **state) {
   char *sink = fixture_memory(f, taken);
   assert_true(peer_recv(in.c.there, sink, taken)); /* exactly that many arrive */
   assert_int_equal(os_socket_recv(in.c.there, sink, 1), PORTICO_EAGAIN);
+}
+
+static void try_send_does_not_overtake_a_send_that_waits(void **state) {
+  enum { BYTES = 100000 };
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  char    *more = fixture_memory(f, BYTES);
+  size_t   taken = pair_fill(&in.c);
+  assert_int_equal(port_send(in.c.here, in.op, BUF(more, BYTES), 1), 0);
+  assert_int_equal(port_try_send(in.c.here, BUF(in.scratch, 1), 1), PORTICO_EAGAIN);
+  assert_int_equal(port_send_soon(in.c.here, BUF(in.scratch, 1), 1), PORTICO_EAGAIN);
+  pattern_reader *r = fixture_memory(f, sizeof *r);
+  worker         *w = worker_start(f);
+  *r = (pattern_reader){.s = in.c.there, .total = taken + BYTES};
+  worker_run(w, read_all, r);
+  expect_packet(in.p, KEY(1), in.op, BYTES, 0);
+  assert_true(worker_returned(w) && r->good);
 }
 
 static void try_send_gathers(void **state) {
@@ -391,6 +482,9 @@ int main(void) {
       CASE(r56_an_end_that_comes_between_take_and_wait_is_announced),
       CASE(r56_a_reset_is_announced),
       CASE(r56_a_wait_may_be_mixed_with_receives_in_turn),
+      CASE(r56_a_wait_is_the_only_one_that_receives),
+      CASE(r56_bulk_is_taken_in_pieces_of_any_size),
+      CASE(r56_a_reset_ends_bulk),
       CASE(r46_a_cancelled_wait_leaves_the_data),
       CASE(r45_closing_ends_a_wait),
       CASE(r58_a_half_close_leaves_a_wait_alone),
@@ -400,6 +494,7 @@ int main(void) {
       CASE(a_send_behind_send_soon_needs_no_other_event_to_end),
       CASE(a_half_close_and_a_close_behind_send_soon_lose_nothing),
       CASE(try_send_takes_what_fits_and_then_says_eagain),
+      CASE(try_send_does_not_overtake_a_send_that_waits),
       CASE(try_send_gathers),
       CASE(after_eagain_a_send_goes_on_when_there_is_room),
       CASE(try_send_tells_of_a_reset),

@@ -229,6 +229,20 @@ static void r58_the_end_follows_all_sent_bytes(void **state) {
   assert_true(peer_at_end(c.there));
 }
 
+static void r58_what_was_shut_sends_no_more(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(1));
+  port_op *op = fixture_op(f);
+  char    *byte = fixture_memory(f, 1);
+  assert_int_equal(port_shutdown_send(c.here), 0);
+  assert_int_equal(port_shutdown_send(c.here), PORTICO_ESHUTDOWN);
+  assert_int_equal(port_send(c.here, op, BUF(byte, 1), 1), PORTICO_ESHUTDOWN);
+  assert_int_equal(port_try_send(c.here, BUF(byte, 1), 1), PORTICO_ESHUTDOWN);
+  assert_int_equal(port_send_soon(c.here, BUF(byte, 1), 1), PORTICO_ESHUTDOWN);
+  expect_silence(p);
+}
+
 /* ---- R60, R62: accepting ---- */
 
 static void r60_accepts_take_connections_in_order(void **state) {
@@ -343,6 +357,36 @@ static void r64_a_connected_stream_refuses_to_connect(void **state) {
   expect_silence(p);
 }
 
+/* Nobody accepts: the connect may be under way still, or over already. */
+static void r64_a_stream_that_connects_refuses_to_connect_again(void **state) {
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  os_addr      at;
+  port_op     *op = fixture_op(f);
+  port_handle *h = loopback_stream(f, p, KEY(1));
+  loopback_listen(f, &at);
+  assert_int_equal(port_connect(h, op, &at), 0);
+  assert_int_equal(port_connect(h, fixture_op(f), &at), PORTICO_EISCONN);
+  expect_packet(p, KEY(1), op, 0, 0);
+  assert_int_equal(port_connect(h, fixture_op(f), &at), PORTICO_EISCONN);
+  expect_silence(p);
+}
+
+static void r64_an_unconnected_stream_moves_nothing(void **state) {
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  port_handle *h = loopback_stream(f, p, KEY(1));
+  port_op     *op = fixture_op(f);
+  char        *byte = fixture_memory(f, 1);
+  assert_int_equal(port_recv(h, op, BUF(byte, 1), 1), PORTICO_ENOTCONN);
+  assert_int_equal(port_recv_ready(h, op), PORTICO_ENOTCONN);
+  assert_int_equal(port_send(h, op, BUF(byte, 1), 1), PORTICO_ENOTCONN);
+  assert_int_equal(port_try_send(h, BUF(byte, 1), 1), PORTICO_ENOTCONN);
+  assert_int_equal(port_send_soon(h, BUF(byte, 1), 1), PORTICO_ENOTCONN);
+  assert_int_equal(port_shutdown_send(h), PORTICO_ENOTCONN);
+  expect_silence(p);
+}
+
 /* ---- R70: many operations ---- */
 
 static void r70_every_started_op_of_very_many_comes_back(void **state) {
@@ -387,12 +431,15 @@ int main(void) {
       CASE(r57_a_send_after_a_reset_fails_by_call_or_packet),
       CASE(r58_a_half_close_leaves_a_pending_receive_alone),
       CASE(r58_the_end_follows_all_sent_bytes),
+      CASE(r58_what_was_shut_sends_no_more),
       CASE(r60_accepts_take_connections_in_order),
       CASE(r60_each_connection_is_accepted_exactly_once),
       CASE(r62_an_accepted_socket_knows_its_peer_and_can_half_close),
       CASE(r64_a_connect_ends_with_a_usable_stream),
       CASE(r64_a_refused_connect_fails),
       CASE(r64_a_connected_stream_refuses_to_connect),
+      CASE(r64_a_stream_that_connects_refuses_to_connect_again),
+      CASE(r64_an_unconnected_stream_moves_nothing),
       CASE(r70_every_started_op_of_very_many_comes_back),
   };
   return cmocka_run_group_tests_name("stream", cases, NULL, NULL);
