@@ -2,7 +2,7 @@
 # Prints which lines and branches of src the tests have reached, per layer, from what a run of the coverage preset left.
 #   sh tests/coverage.sh            a table of the layers (sh tests/run.sh --coverage runs the tests first)
 #   sh tests/coverage.sh --files    a line for each file
-#   sh tests/coverage.sh FILE       the lines of one source file that were not reached, and those with a branch not taken
+#   sh tests/coverage.sh FILE       the lines of one source file that were not reached, or have a branch not taken
 #   sh tests/coverage.sh --reasons  what is excused, and why; excuses without need
 #   sh tests/coverage.sh --check    fails on too little of everything, and on anything open in the files of `strict`
 #

@@ -46,7 +46,6 @@ static void uring_arm(uring_handle *h, uring_request request, struct io_uring_sq
 }
 
 static void uring_arm_receive(uring_handle *h) {
-  if (uring_is_armed(h, URING_RECEIVE)) return;
   struct io_uring_sqe *sqe = uring_begin(uring_port_of(h));
   io_uring_prep_recv_multishot(sqe, h->base.socket, NULL, 0, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT; /* group 0 */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -242,6 +243,14 @@ int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*bo
 int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*body)(void *), void *arg) {
   int err = fault_now(FAULT_THREAD);
   return err != 0 ? err : __real_pthread_create(out, attr, body, arg);
+}
+
+int __real_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out);
+int __wrap_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out);
+int __wrap_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out) {
+  int err = fault_now(FAULT_RESOLVE);
+  if (err != 0) return err == ENOMEM ? EAI_MEMORY : EAI_NONAME;
+  return __real_getaddrinfo(name, service, hints, out);
 }
 
 int __real_pthread_setspecific(pthread_key_t key, const void *value);

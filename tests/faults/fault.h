@@ -35,6 +35,7 @@
   X(THREAD, EAGAIN)                                                                      \
   X(AT_EXIT, ENOMEM)                                                                     \
   X(SOCKETPAIR, EMFILE, ENFILE, ENOBUFS)                                                 \
+  X(RESOLVE, ENOMEM, ENOENT)                                                             \
   X(RING_SETUP, ENOSYS, EPERM, EINVAL, ENOMEM)                                           \
   X(RING_BUFFERS, EINVAL, ENOMEM)                                                        \
   X(RING_SUBMIT, EINTR)                                                                  \

@@ -1,5 +1,5 @@
-/* port_test.c - the port when a call fails under it: the start says so and leaves nothing behind, or the packet does, or
- * it was nobody's business and all goes on. With the fixture of the contract suite, once for each backend. */
+/* port_test.c - the port when a call fails under it: the start says so and leaves nothing behind, or the packet does,
+ * or it was nobody's business and all goes on. With the fixture of the contract suite, once for each backend. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -61,8 +61,8 @@ static void nothing(fixture *f, void *arg) {
 }
 
 static void a_port_whose_opening_fails_leaves_nothing_behind(void **state) {
-  static const fault_call calls[] = {FAULT_ALLOCATE,   FAULT_EPOLL_CREATE,  FAULT_EVENTFD,     FAULT_EPOLL_CTL, FAULT_THREAD,
-                                     FAULT_RING_SETUP, FAULT_RING_BUFFERS, FAULT_SOCKETPAIR};
+  static const fault_call calls[] = {FAULT_ALLOCATE, FAULT_EPOLL_CREATE, FAULT_EVENTFD,      FAULT_EPOLL_CTL,
+                                     FAULT_THREAD,   FAULT_RING_SETUP,   FAULT_RING_BUFFERS, FAULT_SOCKETPAIR};
   fixture *f = *state;
   fixture_at_end(f, nothing, fixture_port(f, 1));
   for (unsigned c = 0; c < COUNT_OF(calls); c++) {
@@ -327,7 +327,7 @@ static void a_receive_that_failed_says_so(void **state) {
   assert_int_equal(fault_end(), 1);
 }
 
-/* An accept is cancelled and started anew before its request has ended, with another error than that it was asked to. */
+/* An accept is cancelled and started anew before its request has ended, and not for the reason that it was asked to. */
 static void check_accept_ends_with(fixture *f, port *p, int kernel_err, int err) {
   os_addr      at;
   port_handle *listener = loopback_listener(f, p, KEY(1), &at);
@@ -374,6 +374,81 @@ static void what_was_to_be_sent_soon_and_failed_is_told_to_the_next_send(void **
   expect_packet(p, KEY(1), op, 0, PORTICO_ETIMEDOUT);
 }
 
+/* The end of our side waits for what was to be sent soon; an error then is no news to anybody. */
+static void what_was_to_be_sent_soon_may_fail_behind_a_half_close(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(1));
+  need_uring(p);
+  pair_fill(&c);
+  fault_plan(FAULT_RING_RESULT, EPIPE, 1, false);
+  assert_int_equal(port_send_soon(c.here, BUF((void *)"soon", 4), 1), 4);
+  assert_int_equal(port_shutdown_send(c.here), 0);
+  expect_silence(p);
+  assert_int_equal(fault_end(), 1);
+}
+
+/* As when the thread that had submitted it has exited. */
+static void what_was_to_be_sent_soon_is_given_up_with_a_closed_handle(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(1));
+  need_uring(p);
+  pair_fill(&c);
+  assert_int_equal(port_send_soon(c.here, BUF((void *)"soon", 4), 1), 4);
+  fault_plan(FAULT_RING_RESULT, ECANCELED, 1, true);
+  fixture_close(f, c.here);
+  expect_silence(p);
+  assert_true(fault_end() > 0);
+}
+
+/* Who does not take has buffers copied to the heap, so that the others have some. */
+static void bytes_that_there_is_no_memory_for_end_the_stream(void **state) {
+  enum { SILENT = 120, PIECES = 4 }; /* of 512 buffers */
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair    *pairs = fixture_memory(f, SILENT * sizeof *pairs);
+  port_op *ops = fixture_ops(f, SILENT), *op = fixture_op(f);
+  char     byte;
+  need_uring(p);
+  for (unsigned i = 0; i < SILENT; i++) {
+    pairs[i] = loopback_pair(f, p, KEY(2));
+    assert_int_equal(port_recv_ready(pairs[i].here, &ops[i]), 0);
+  }
+  for (unsigned piece = 0; piece < PIECES; piece++) {
+    port_packet packet;
+    for (unsigned i = 0; i < SILENT; i++) assert_true(peer_send(pairs[i].there, "x", 1));
+    for (unsigned i = 0; piece == 0 && i < SILENT; i++) take_packet(p);
+    for (unsigned i = 0; i < 4; i++) port_get(p, &packet, 1, 0); /* each brings a part of it */
+  }
+  pair c = loopback_pair(f, p, KEY(1));
+  assert_int_equal(port_recv(c.here, op, BUF(&byte, 1), 1), 0);
+  assert_true(peer_send(c.there, "x", 1) && os_socket_shutdown_send(c.there) == 0);
+  fault_plan(FAULT_ALLOCATE, ENOMEM, 1, false);
+  expect_packet(p, KEY(1), op, 0, PORTICO_ENOMEM);
+  assert_int_equal(fault_end(), 1);
+  expect_silence(p);
+}
+
+static void a_client_that_there_is_no_memory_for_is_dropped(void **state) {
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  os_addr      at;
+  port_handle *listener = loopback_listener(f, p, KEY(1), &at);
+  port_op     *op = fixture_op(f);
+  port_packet  packet;
+  need_uring(p);
+  assert_int_equal(port_accept(listener, op), 0);
+  os_socket first = loopback_client(f, &at);
+  fault_plan(FAULT_ALLOCATE, ENOMEM, 1, false);
+  assert_int_equal(port_get(p, &packet, 1, fixture_quiet()), PORTICO_ETIMEDOUT);
+  assert_int_equal(fault_end(), 1);
+  assert_true(peer_at_end(first));
+  loopback_client(f, &at);
+  expect_packet(p, KEY(1), op, 0, 0);
+  fixture_own(f, port_accepted(op, NULL));
+}
+
 static void what_is_to_be_sent_soon_without_memory_is_sent_at_once(void **state) {
   fixture *f = *state;
   port    *p = fixture_port(f, 1);
@@ -417,6 +492,10 @@ int main(void) {
       CASE(a_receive_that_failed_says_so),
       CASE(an_accept_whose_request_ended_goes_on_or_says_why),
       CASE(what_was_to_be_sent_soon_and_failed_is_told_to_the_next_send),
+      CASE(what_was_to_be_sent_soon_may_fail_behind_a_half_close),
+      CASE(what_was_to_be_sent_soon_is_given_up_with_a_closed_handle),
+      CASE(bytes_that_there_is_no_memory_for_end_the_stream),
+      CASE(a_client_that_there_is_no_memory_for_is_dropped),
       CASE(what_is_to_be_sent_soon_without_memory_is_sent_at_once),
       CASE(a_submit_that_was_interrupted_is_made_again),
   };

@@ -281,6 +281,38 @@ static void r45_closing_ends_a_wait(void **state) {
   expect_silence(in.p);
 }
 
+/* As above, while the wait is for the next of much. */
+static void r45_closing_ends_a_wait_for_more_of_much(void **state) {
+  enum { BYTES = 60000 };
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  const void *data = NULL;
+  size_t      got = 0;
+  in.scratch = fixture_memory(f, BYTES);
+  assert_true(peer_send(in.c.there, in.scratch, BYTES));
+  while (got < BYTES) {
+    int64_t n = inlet_take(&in, BYTES, &data);
+    assert_true(n > 0);
+    got += (size_t)n;
+  }
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  fixture_close(f, in.c.here);
+  port_packet packet = take_packet(in.p);
+  assert_ptr_equal(packet.op, in.op);
+  assert_true(packet.err == PORTICO_ECANCELED || packet.err == 0);
+  expect_silence(in.p);
+}
+
+static void r45_what_was_announced_and_not_taken_goes_with_the_handle(void **state) {
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_true(peer_send(in.c.there, "data", 4));
+  expect_packet(in.p, KEY(1), in.op, 0, 0);
+  fixture_close(f, in.c.here);
+  expect_silence(in.p);
+}
+
 static void r58_a_half_close_leaves_a_wait_alone(void **state) {
   inlet       in = inlet_open(*state);
   const void *data = NULL;
@@ -468,6 +500,73 @@ static void a_half_close_and_a_close_behind_send_soon_lose_nothing(void **state)
   assert_true(peer_recv(other.there, got, 4) && peer_at_end(other.there));
 }
 
+/* Reads what came until the end of the connection, while the port is polled. result: how much, -1 = it did not end */
+static int64_t read_to_end(port *p, os_socket s) {
+  static char chunk[65536];
+  port_packet packet;
+  int64_t     total = 0, end = os_clock_now() + fixture_deadline();
+  while (os_clock_now() < end) {
+    int64_t n = os_socket_recv(s, chunk, sizeof chunk);
+    if (n == 0) return total;
+    if (n > 0) total += n;
+    else if (port_get(p, &packet, 1, MS(1)) != PORTICO_ETIMEDOUT) break;
+  }
+  return -1;
+}
+
+/* The kernel takes nothing for now but of the one in the middle; the last one is given up. */
+static void send_soon_into_full_connections_leaves_when_there_is_room(void **state) {
+  enum { PAIRS = 4, FREE = 1, ABORTED = 3 };
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  pair        pairs[PAIRS];
+  size_t      before[PAIRS];
+  int64_t     taken[PAIRS];
+  port_packet packet;
+  for (unsigned i = 0; i < PAIRS; i++) {
+    pairs[i] = loopback_pair(f, p, KEY(1));
+    before[i] = i == FREE ? 0 : pair_fill(&pairs[i]);
+  }
+  for (unsigned i = 0; i < PAIRS; i++) taken[i] = port_send_soon(pairs[i].here, BUF((void *)"soon", 4), 1);
+  for (unsigned i = 0; i < 3; i++) assert_int_equal(port_get(p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+  fixture_abort(f, pairs[ABORTED].here);
+  for (unsigned i = 0; i < ABORTED; i++) {
+    assert_true(taken[i] == 4 || (taken[i] == PORTICO_EAGAIN && i != FREE));
+    fixture_close(f, pairs[i].here); /* what was taken leaves first */
+    assert_int_equal(read_to_end(p, pairs[i].there), before[i] + (taken[i] > 0 ? 4 : 0));
+  }
+}
+
+/* More of them at once than any backend keeps. */
+static void send_soon_of_very_many_loses_nothing(void **state) {
+  enum { MANY = 1030, SIM_MANY = 100 };
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  unsigned    count = strcmp(port_name(p), "sim") == 0 ? SIM_MANY : fixture_rounds(MANY);
+  pair       *pairs = fixture_memory(f, count * sizeof *pairs);
+  port_packet packet;
+  char        byte;
+  for (unsigned round = 0; round < 2; round++) {
+    for (unsigned i = 0; i < count; i++) {
+      if (round == 0) pairs[i] = loopback_pair(f, p, KEY(1));
+      assert_int_equal(port_send_soon(pairs[i].here, BUF((void *)"x", 1), 1), 1);
+    }
+    assert_int_equal(port_get(p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+    for (unsigned i = 0; i < count; i++) assert_true(peer_recv(pairs[i].there, &byte, 1) && byte == 'x');
+    assert_int_equal(port_get(p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+  }
+}
+
+static void send_soon_takes_what_is_long_at_once(void **state) {
+  enum { BYTES = 4000 };
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  char    *data = fixture_memory(f, BYTES), *back = fixture_memory(f, BYTES);
+  pattern_fill(data, BYTES, 0);
+  assert_int_equal(port_send_soon(in.c.here, BUF(data, BYTES), 1), BYTES);
+  assert_true(peer_recv(in.c.there, back, BYTES) && pattern_holds(back, BYTES, 0));
+}
+
 int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(r56_data_that_is_there_before_the_wait),
@@ -487,12 +586,17 @@ int main(void) {
       CASE(r56_a_reset_ends_bulk),
       CASE(r46_a_cancelled_wait_leaves_the_data),
       CASE(r45_closing_ends_a_wait),
+      CASE(r45_closing_ends_a_wait_for_more_of_much),
+      CASE(r45_what_was_announced_and_not_taken_goes_with_the_handle),
       CASE(r58_a_half_close_leaves_a_wait_alone),
       CASE(r56_no_message_of_a_long_ping_pong_is_missed),
       CASE(send_soon_leaves_with_a_flush),
       CASE(send_soon_leaves_with_the_next_wait),
       CASE(a_send_behind_send_soon_needs_no_other_event_to_end),
       CASE(a_half_close_and_a_close_behind_send_soon_lose_nothing),
+      CASE(send_soon_into_full_connections_leaves_when_there_is_room),
+      CASE(send_soon_of_very_many_loses_nothing),
+      CASE(send_soon_takes_what_is_long_at_once),
       CASE(try_send_takes_what_fits_and_then_says_eagain),
       CASE(try_send_does_not_overtake_a_send_that_waits),
       CASE(try_send_gathers),

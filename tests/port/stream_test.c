@@ -306,6 +306,64 @@ static void r62_an_accepted_socket_knows_its_peer_and_can_half_close(void **stat
   assert_true(peer_at_end(client));
 }
 
+/* More than a backend that accepts ahead likes to keep. */
+static void r60_very_many_clients_wait_for_the_first_accept(void **state) {
+  enum { CLIENTS = 257 }; /* what Linux keeps for a listener that asks for 256 */
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  unsigned     count = strcmp(port_name(p), "sim") == 0 ? CLIENTS - 1 : fixture_rounds(CLIENTS);
+  os_addr      at;
+  port_handle *listener = loopback_listener(f, p, KEY(1), &at);
+  port_op     *op = fixture_op(f);
+  for (unsigned i = 0; i < count; i++) loopback_client(f, &at);
+  for (unsigned i = 0; i < count; i++) {
+    assert_int_equal(port_accept(listener, op), 0);
+    expect_packet(p, KEY(1), op, 0, 0);
+    fixture_own(f, port_accepted(op, NULL));
+  }
+  expect_silence(p);
+}
+
+/* Clients that no accept has taken yet see the end of their connection. */
+static void r45_closing_a_listener_ends_who_waited_there(void **state) {
+  enum { CLIENTS = 4 };
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  for (unsigned polled = 0; polled < 2; polled++) {
+    os_addr      at;
+    os_socket    clients[CLIENTS];
+    port_handle *listener = loopback_listener(f, p, KEY(1), &at);
+    port_op     *op = fixture_op(f);
+    assert_int_equal(port_accept(listener, op), 0);
+    for (unsigned i = 0; i < CLIENTS; i++) clients[i] = loopback_client(f, &at);
+    if (polled) expect_packet(p, KEY(1), op, 0, 0);
+    if (polled) fixture_own(f, port_accepted(op, NULL));
+    fixture_close(f, listener);
+    if (!polled && take_packet(p).err == 0) fixture_own(f, port_accepted(op, NULL));
+    expect_silence(p);
+    char    byte;
+    int64_t n = PORTICO_EAGAIN;
+    while (n == PORTICO_EAGAIN && os_socket_wait(clients[CLIENTS - 1], OS_READABLE, fixture_deadline()) > 0) {
+      n = os_socket_recv(clients[CLIENTS - 1], &byte, 1);
+    }
+    assert_true(n == 0 || n == PORTICO_ECONNRESET);
+  }
+}
+
+static void r53_a_receive_passes_over_empty_buffers(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(1));
+  port_op *op = fixture_op(f);
+  char    *data = fixture_memory(f, 4);
+  port_buf bufs[] = {{data, 1}, {data, 0}, {data + 1, 3}};
+  assert_int_equal(port_recv(c.here, op, bufs, 3), 0);
+  assert_true(peer_send(c.there, "data", 4));
+  port_packet packet = take_packet(p);
+  assert_true(packet.err == 0 && packet.bytes == 4);
+  assert_memory_equal(data, "data", 4);
+}
+
 /* ---- R64: connecting ---- */
 
 static void r64_a_connect_ends_with_a_usable_stream(void **state) {
@@ -435,6 +493,9 @@ int main(void) {
       CASE(r60_accepts_take_connections_in_order),
       CASE(r60_each_connection_is_accepted_exactly_once),
       CASE(r62_an_accepted_socket_knows_its_peer_and_can_half_close),
+      CASE(r60_very_many_clients_wait_for_the_first_accept),
+      CASE(r45_closing_a_listener_ends_who_waited_there),
+      CASE(r53_a_receive_passes_over_empty_buffers),
       CASE(r64_a_connect_ends_with_a_usable_stream),
       CASE(r64_a_refused_connect_fails),
       CASE(r64_a_connected_stream_refuses_to_connect),
