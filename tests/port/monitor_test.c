@@ -209,6 +209,7 @@ static void r25_a_presumed_sleeper_that_runs_on_counts_though_it_says_nothing(vo
   post(p, 1);
   assert_got(c, 1);
   post(p, 2); /* stays queued, since c runs */
+  assert_true(worker_stays(b)); /* a is still asleep, however often it is looked at */
   worker_wake(a);
   assert_true(fixture_settles(p, ACTIVE, 2));
   worker_get(c, p);

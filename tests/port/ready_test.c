@@ -241,6 +241,36 @@ static void r56_bulk_is_taken_in_pieces_of_any_size(void **state) {
   assert_int_equal(inlet_take(&in, TAKE, &data), 0);
 }
 
+/* Pieces as long as a buffer of the backend, or two, taken in pieces of any size; with and without the end. */
+static void r56_what_came_as_whole_buffers_is_taken_in_any_pieces(void **state) {
+  static const size_t lens[] = {4096, 8192}, takes[] = {1000, 4096, 20000};
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  port_op    *op = fixture_op(f);
+  char       *data = fixture_memory(f, 8192);
+  char       *scratch = fixture_memory(f, 20000);
+  port_packet packet;
+  pattern_fill(data, 8192, 0);
+  for (unsigned i = 0; i < COUNT_OF(lens) * COUNT_OF(takes) * 2; i++) {
+    size_t len = lens[i / 2 % 2], most = takes[i / 4], got = 0;
+    inlet  in = {.p = p, .c = loopback_pair(f, p, KEY(1)), .op = op, .scratch = scratch};
+    assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+    assert_true(peer_send(in.c.there, data, len));
+    if (i % 2 == 1) assert_int_equal(os_socket_shutdown_send(in.c.there), 0);
+    expect_packet(p, KEY(1), op, 0, 0);
+    for (unsigned look = 0; look < 3; look++) port_get(p, &packet, 1, 0); /* whatever else there is to be heard */
+    while (got < len) {
+      const void *from = NULL;
+      int64_t     n = port_take(in.c.here, in.op, scratch, most, &from);
+      if (n == PORTICO_EAGAIN) n = inlet_take(&in, most, &from);
+      assert_true(n > 0 && pattern_holds(from, (size_t)n, got));
+      got += (size_t)n;
+    }
+    fixture_close(f, in.c.here);
+    expect_silence(p);
+  }
+}
+
 /* What was announced in bulk may end with a reset, too. */
 static void r56_a_reset_ends_bulk(void **state) {
   enum { BYTES = 60000 };
@@ -295,6 +325,7 @@ static void r45_closing_ends_a_wait_for_more_of_much(void **state) {
     assert_true(n > 0);
     got += (size_t)n;
   }
+  assert_int_equal(port_take(in.c.here, in.op, in.scratch, BYTES, &data), PORTICO_EAGAIN);
   assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
   fixture_close(f, in.c.here);
   port_packet packet = take_packet(in.p);
@@ -565,6 +596,9 @@ static void send_soon_takes_what_is_long_at_once(void **state) {
   pattern_fill(data, BYTES, 0);
   assert_int_equal(port_send_soon(in.c.here, BUF(data, BYTES), 1), BYTES);
   assert_true(peer_recv(in.c.there, back, BYTES) && pattern_holds(back, BYTES, 0));
+  port_buf two[] = {{data, BYTES - 1}, {data + BYTES - 1, 1}};
+  assert_int_equal(port_send_soon(in.c.here, two, 2), BYTES);
+  assert_true(peer_recv(in.c.there, back, BYTES) && pattern_holds(back, BYTES, 0));
 }
 
 int main(void) {
@@ -583,6 +617,7 @@ int main(void) {
       CASE(r56_a_wait_may_be_mixed_with_receives_in_turn),
       CASE(r56_a_wait_is_the_only_one_that_receives),
       CASE(r56_bulk_is_taken_in_pieces_of_any_size),
+      CASE(r56_what_came_as_whole_buffers_is_taken_in_any_pieces),
       CASE(r56_a_reset_ends_bulk),
       CASE(r46_a_cancelled_wait_leaves_the_data),
       CASE(r45_closing_ends_a_wait),

@@ -350,14 +350,36 @@ static void r45_closing_a_listener_ends_who_waited_there(void **state) {
   }
 }
 
+static void r52_an_end_that_is_there_before_the_receive(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(1));
+  assert_int_equal(os_socket_shutdown_send(c.there), 0);
+  assert_true(os_socket_wait(port_handle_socket(c.here), OS_READABLE, fixture_deadline()) > 0);
+  for (unsigned i = 0; i < 2; i++) expect_packet(p, KEY(1), pair_start_receives(f, c.here, 1), 0, 0);
+}
+
+static void r57_a_reset_that_is_there_before_the_receive(void **state) {
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(1));
+  port_op *op = fixture_op(f);
+  char    *byte = fixture_memory(f, 1);
+  peer_reset(f, c.there);
+  assert_true(os_socket_wait(port_handle_socket(c.here), OS_READABLE, fixture_deadline()) > 0);
+  int err = port_recv(c.here, op, BUF(byte, 1), 1);
+  if (err == 0) err = take_packet(p).err;
+  assert_int_equal(err, PORTICO_ECONNRESET);
+}
+
 static void r53_a_receive_passes_over_empty_buffers(void **state) {
   fixture *f = *state;
   port    *p = fixture_port(f, 1);
   pair     c = loopback_pair(f, p, KEY(1));
   port_op *op = fixture_op(f);
   char    *data = fixture_memory(f, 4);
-  port_buf bufs[] = {{data, 1}, {data, 0}, {data + 1, 3}};
-  assert_int_equal(port_recv(c.here, op, bufs, 3), 0);
+  port_buf bufs[] = {{data, 0}, {data, 1}, {data, 0}, {data + 1, 3}};
+  assert_int_equal(port_recv(c.here, op, bufs, 4), 0);
   assert_true(peer_send(c.there, "data", 4));
   port_packet packet = take_packet(p);
   assert_true(packet.err == 0 && packet.bytes == 4);
@@ -430,6 +452,38 @@ static void r64_a_stream_that_connects_refuses_to_connect_again(void **state) {
   expect_silence(p);
 }
 
+/* Nobody takes what waits at the listener, so that the kernel keeps the last ones in suspense. */
+static void r64_a_connect_that_hangs_can_be_cancelled(void **state) {
+  enum { CLIENTS = 4 };
+  fixture  *f = *state;
+  port     *p = fixture_port(f, 1);
+  os_addr   at;
+  os_socket listener = loopback_socket(f, OS_TCP);
+  if (fixture_slow()) {
+    print_message("skipped: Windows refuses what a listener has no room for\n");
+    skip();
+  }
+  at = loopback_addr(0);
+  assert_int_equal(os_socket_bind(listener, &at), 0);
+  assert_int_equal(os_socket_local(listener, &at), 0);
+  assert_int_equal(os_socket_listen(listener, 1), 0);
+  port_handle *handles[CLIENTS];
+  port_op     *ops = fixture_ops(f, CLIENTS);
+  for (unsigned i = 0; i < CLIENTS; i++) {
+    handles[i] = loopback_stream(f, p, KEY(1));
+    assert_int_equal(port_connect(handles[i], &ops[i], &at), 0);
+    assert_int_equal(port_connect(handles[i], fixture_op(f), &at), PORTICO_EISCONN);
+  }
+  int cancelled = port_cancel(&ops[CLIENTS - 1]);
+  fixture_close(f, handles[CLIENTS - 2]);
+  for (unsigned i = 0; i < CLIENTS; i++) {
+    port_packet packet = take_packet(p);
+    if (packet.op == &ops[CLIENTS - 1]) assert_true(cancelled == 0 && packet.err == PORTICO_ECANCELED);
+    else assert_true(packet.err == 0 || packet.err == PORTICO_ETIMEDOUT || packet.op == &ops[CLIENTS - 2]);
+  }
+  expect_silence(p);
+}
+
 static void r64_an_unconnected_stream_moves_nothing(void **state) {
   fixture     *f = *state;
   port        *p = fixture_port(f, 1);
@@ -495,11 +549,14 @@ int main(void) {
       CASE(r62_an_accepted_socket_knows_its_peer_and_can_half_close),
       CASE(r60_very_many_clients_wait_for_the_first_accept),
       CASE(r45_closing_a_listener_ends_who_waited_there),
+      CASE(r52_an_end_that_is_there_before_the_receive),
+      CASE(r57_a_reset_that_is_there_before_the_receive),
       CASE(r53_a_receive_passes_over_empty_buffers),
       CASE(r64_a_connect_ends_with_a_usable_stream),
       CASE(r64_a_refused_connect_fails),
       CASE(r64_a_connected_stream_refuses_to_connect),
       CASE(r64_a_stream_that_connects_refuses_to_connect_again),
+      CASE(r64_a_connect_that_hangs_can_be_cancelled),
       CASE(r64_an_unconnected_stream_moves_nothing),
       CASE(r70_every_started_op_of_very_many_comes_back),
   };

@@ -291,6 +291,9 @@ static void families_do_not_meet(void **state) {
   assert_int_equal(os_socket_open(OS_TCP, &v6, &c), 0);
   assert_int_equal(connect_to(c, &at), 0);
   os_socket_close(accept_from(a));
+  assert_int_equal(os_socket_listen(unnamed, 4), 0); /* on a number of its own */
+  assert_int_equal(os_socket_local(unnamed, &at), 0);
+  assert_true(os_addr_port(&at) != 0);
   os_socket_close(a);
   os_socket_close(b);
   os_socket_close(c);
