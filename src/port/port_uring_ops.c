@@ -84,14 +84,14 @@ static void uring_part_append(uring_handle *h, uring_part *part) {
   part->next = h->parts == NULL ? part : h->parts->next;
   if (h->parts != NULL) h->parts->next = part;
   h->parts = part;
-  if (h->parts_count < UINT8_MAX) h->parts_count++; /* uncovered: it is stopped long before */
+  if (h->parts_count < UINT8_MAX) h->parts_count++;
 }
 
 static uring_part *uring_part_pop(uring_handle *h) {
   uring_part *part = h->parts->next;
   if (part == h->parts) h->parts = NULL;
   else h->parts->next = part->next;
-  if (h->parts_count > 0) h->parts_count--; /* uncovered: as above */
+  if (h->parts_count > 0) h->parts_count--;
   return part;
 }
 
@@ -532,7 +532,7 @@ int uring_connect(port_handle *base, port_op *base_op, const os_addr *to) {
   if (err < 0) return err;
   if (h->connected || sock_line_first(&h->sends) != NULL) return uring_leave(h, PORTICO_EISCONN);
   err = os_socket_connect(base->socket, to);
-  if (err < 0 && err != PORTICO_EAGAIN) return uring_leave(h, err);
+  if (err < 0 && err != PORTICO_EAGAIN) return uring_leave(h, err); /* uncovered: it never succeeds at once */
   return uring_start_tried(h, sock_op_init(base_op, base, SOCK_CONNECT));
 }
 

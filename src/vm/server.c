@@ -126,11 +126,9 @@ static void server_on_closed(listener *l) {
   runtime *rt = s->rt;
   log_write(runtime_log(rt), PORTICO_LOG_DEBUG, server_vm_number(s), "%s: closed", s->url);
   os_mutex_lock(&rt->lock);
-  for (server **at = &rt->servers; *at != NULL; at = &(*at)->next) {
-    if (*at != s) continue;
-    *at = s->next;
-    break;
-  }
+  server **at = &rt->servers;
+  while (*at != s) at = &(*at)->next;
+  *at = s->next;
   server_unref_and_unlock(s);
   atomic_fetch_sub(&rt->listeners, 1);
   runtime_release(rt);
@@ -145,7 +143,7 @@ handlers *server_handlers(server *s, vm *v) {
   os_mutex_lock(&s->rt->lock);
   handlers *h = server_member_of(s, v)->handlers;
   server_unref_and_unlock(s);
-  if (h != NULL) h->refs++;
+  if (h != NULL) h->refs++; /* uncovered: race: the VM has left since its client was accepted */
   return h;
 }
 
@@ -204,7 +202,7 @@ bool server_url(runtime *rt, size_t index, char out[ADDRESS_URL_BYTES]) {
 
 void server_free_lost(runtime *rt) {
   CHECK(rt->servers == NULL);
-  while (rt->servers_made != NULL) {
+  while (rt->servers_made != NULL) { /* uncovered: Lua had no memory to finalize an object; the sanitizers see it */
     os_mutex_lock(&rt->lock);
     server_free_and_unlock(rt->servers_made);
   }
@@ -343,7 +341,8 @@ static int server_join(vm *v, const char *url, const address *a, handlers *h, se
   }
   *out_server = s;
   server_enter_and_unlock(s, v, h);
-  if (!join && runtime_ending(rt)) server_ask_close(s); /* the list may have been gone through before it was in there */
+  /* The list may have been gone through before it was in there. */
+  if (!join && runtime_ending(rt)) server_ask_close(s); /* uncovered: race: the end comes at this moment */
   return 0;
 }
 
