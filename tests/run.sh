@@ -2,8 +2,8 @@
 # Installs what is missing, builds, and runs every test; ends with ctest's summary.
 #   sh tests/run.sh                  release build for Linux
 #   sh tests/run.sh --preset NAME    another preset of CMakePresets.json: debug, asan, tsan
-#   sh tests/run.sh --coverage       an instrumented build; prints afterwards what of src was reached, per layer, and fails
-#                                    if it is too little (tests/coverage.sh)
+#   sh tests/run.sh --coverage       an instrumented build; prints afterwards what of src was reached, per layer, and
+#                                    fails if that is too little (tests/coverage.sh)
 #   sh tests/run.sh --windows        cross-builds, and runs the tests as Windows programs under Wine
 set -eu
 cd "$(dirname "$0")/.."
