@@ -36,7 +36,8 @@ src/vm/connection.c src/vm/module.c src/vm/server.c src/vm/timer.c
 facts() {
   for notes in "$out"/CMakeFiles/portico_*.dir/src/*/*.gcda "$out"/CMakeFiles/portico.dir/src/*/*.gcda; do
     [ -f "$notes" ] || continue
-    gcov --stdout --branch-probabilities --branch-counts "$notes" 2>/dev/null
+    gcov --stdout --branch-probabilities --branch-counts "$notes" 2>/dev/null ||
+      echo "coverage: $notes does not fit its program: run the tests anew" >&2
   done | awk -v root="$PWD/" '
     function excuse(text,    at) { # sets reason; a block is excused up to the brace at the indent where it began
       reason = ""

@@ -296,7 +296,7 @@ void connection_accept(vm *v, server *from, os_socket socket, const os_addr *pee
 
 void connection_admit(vm *v, handlers *h, os_socket socket, const os_addr *peer) {
   connection_count(v); /* before the look: then a drain waits for this one, or we see the drain */
-  if (runtime_ending(v->rt)) {
+  if (runtime_ending(v->rt)) { /* uncovered: race: a drain begins while the client is accepted */
     os_socket_close(socket);
     handlers_unref(h);
     connection_drop(v, 0);
@@ -338,7 +338,8 @@ static void connection_on_lookup(completion *first) {
   connection_lookup *l = (connection_lookup *)first;
   port_block_enter();
   l->found = PORTICO_ECANCELED;
-  if (!runtime_stopping(l->vm->rt)) l->found = address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
+  bool wanted = !runtime_stopping(l->vm->rt); /* uncovered: race: the program may stop while it waits its turn */
+  if (wanted) l->found = address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
   port_block_leave();
   l->c.run = connection_on_found;
   strand_post(&l->vm->strand, &l->c);

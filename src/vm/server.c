@@ -97,10 +97,10 @@ static vm *server_choose_locked(server *s) {
 static void server_on_accept_shared(listener *l, os_socket socket, const os_addr *peer) {
   server *s = container_of(l, server, net);
   os_mutex_lock(&s->rt->lock);
-  vm *v = server_choose_locked(s);
-  if (v != NULL) s->refs++; /* for server_handlers */
+  vm *v = server_choose_locked(s); /* with a reference to s, for server_handlers */
+  if (v != NULL) s->refs++;        /* uncovered: race: as below */
   os_mutex_unlock(&s->rt->lock);
-  if (v == NULL) os_socket_close(socket); /* the last member has just left */
+  if (v == NULL) os_socket_close(socket); /* uncovered: race: the last member has just left */
   else connection_accept(v, s, socket, peer);
 }
 

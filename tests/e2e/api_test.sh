@@ -39,6 +39,7 @@ local portico = require "portico"
 local url, own = ...
 portico.subscribe("any", print) -- so that the other VMs run this, too
 portico.after(0.05 * portico.vm.id, function()
+  if own == "own" then assert(portico.listen("tcp://127.0.0.2:0", { reuse_port = true })) end
   local listener = assert(portico.listen(url, { reuse_port = own == "own" }))
   if own == "own" then -- once more, while the one before is still on its way out
     listener:close()
