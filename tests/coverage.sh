@@ -26,7 +26,7 @@ src/port/port_sock.c src/port/port_uring.c src/port/port_uring_files.c src/port/
 src/port/port_uring_ring.c
 src/os/address.c src/os/sim_address.c src/net/address.c src/net/chunks.c
 src/cli/misuse.c src/cli/options.c src/cli/script.c src/host/simulation_options.c
-src/vm/connection.c src/vm/module.c src/vm/server.c src/vm/timer.c
+src/vm/connection.c src/vm/handlers.c src/vm/module.c src/vm/server.c src/vm/timer.c
 "
 
 [ -d "$out/CMakeFiles" ] || { echo "coverage: there is no $out: sh tests/run.sh --coverage" >&2; exit 2; }
