@@ -2,7 +2,8 @@
 # Installs what is missing, builds, and runs every test; ends with ctest's summary.
 #   sh tests/run.sh                  release build for Linux
 #   sh tests/run.sh --preset NAME    another preset of CMakePresets.json: debug, asan, tsan, tiny, luacheck
-#   sh tests/run.sh --coverage       an instrumented build; prints afterwards what of src was reached, per layer
+#   sh tests/run.sh --coverage       an instrumented build; prints afterwards what of src was reached, per layer, and
+#                                    fails if that is too little (tests/coverage.sh)
 #   sh tests/run.sh --valgrind       unit and port tests under valgrind's memcheck
 #   sh tests/run.sh --windows        cross-builds, and runs the tests as Windows programs under Wine
 set -eu
@@ -36,6 +37,7 @@ esac
 if [ "$preset" = coverage ]; then
   find build-coverage -name '*.gcda' -delete # of an earlier run
   ctest --preset coverage
-  exec sh tests/coverage.sh
+  sh tests/coverage.sh
+  exec sh tests/coverage.sh --check
 fi
 exec ctest --preset "$preset"

@@ -89,7 +89,7 @@ static int read_seconds(const option *o, const char *text, double *out) {
   char  *end = NULL;
   double value =
       isdigit((unsigned char)*text) && text[strspn(text, "0123456789.")] == '\0' ? strtod(text, &end) : 0;
-  if (end == NULL || *end != '\0' || value < o->min || value > o->max)
+  if (end == NULL || *end != '\0' || value > o->max) /* they begin at 0 */
     return not_a_number(o, "a number", text);
   *out = value;
   return 0;
@@ -128,9 +128,8 @@ static int option_set(const option *o, const char *text, options *out) {
     if (read_choice(o, text, formats, &index) < 0) return -1;
     *(bool *)field = index == 1;
     return 0;
-  case OPTION_WORD: *(const char **)field = text; return 0;
+  default: *(const char **)field = text; return 0;
   }
-  return -1;
 }
 
 static int unknown_option(const char *word) {

@@ -22,10 +22,14 @@ static int worker_step(portico_host *h, int64_t timeout_ns) {
   return 1;
 }
 
+/* A thread that there is no memory for to make it a member of the port asks again: nobody else would do its work. */
 static void worker_body(void *arg) {
   portico_host *h = arg;
+  int           ran;
   watchdog_join();
-  while (worker_step(h, PORT_WAIT_FOREVER) >= 0) continue;
+  while ((ran = worker_step(h, PORT_WAIT_FOREVER)) >= 0 || ran == PORTICO_ENOMEM) {
+    if (ran < 0) os_thread_yield();
+  }
   watchdog_leave(h->rt->watchdog);
 }
 

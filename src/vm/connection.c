@@ -209,10 +209,10 @@ static int connection_register(connection *c, lua_State *L) {
   if (err < 0) return err;
   lua_pushcfunction(L, connection_make_object);
   lua_pushlightuserdata(L, c);
-  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return 0;
-  lua_pop(L, 1);
-  slots_remove(&v->connections, c->id);
-  return PORTICO_ENOMEM;
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return 0; /* uncovered: Lua has memory in reserve, but for the sanitizers */
+  lua_pop(L, 1);                                 /* uncovered: as above */
+  slots_remove(&v->connections, c->id);          /* uncovered: as above */
+  return PORTICO_ENOMEM;                         /* uncovered: as above */
 }
 
 /* Makes a connection with its slot and object; the reference to the handlers goes to it.
@@ -270,11 +270,11 @@ static void connection_on_accepted(completion *first) {
   vm                 *v = a->vm;
   handlers           *h = server_handlers(a->from, v); /* NULL: the script closed its listener meanwhile */
   int                 err = 0;
-  if (h != NULL && !runtime_stopping(v->rt)) {
+  if (h != NULL && !runtime_stopping(v->rt)) { /* uncovered: race: the listener or the program has just ended */
     err = connection_open(v, h, a->socket, &a->peer);
   } else {
     os_socket_close(a->socket);
-    if (h != NULL) handlers_unref(h);
+    if (h != NULL) handlers_unref(h); /* uncovered: race: as above */
     connection_drop(v, 0);
   }
   if (err < 0) connection_drop(v, err);
@@ -296,7 +296,7 @@ void connection_accept(vm *v, server *from, os_socket socket, const os_addr *pee
 
 void connection_admit(vm *v, handlers *h, os_socket socket, const os_addr *peer) {
   connection_count(v); /* before the look: then a drain waits for this one, or we see the drain */
-  if (runtime_ending(v->rt)) {
+  if (runtime_ending(v->rt)) { /* uncovered: race: a drain begins while the client is accepted */
     os_socket_close(socket);
     handlers_unref(h);
     connection_drop(v, 0);
@@ -327,7 +327,8 @@ static void connection_begin(connection *c, const os_addr *to, int found) {
 static void connection_on_found(completion *first) {
   connection_lookup *l = (connection_lookup *)first;
   connection        *c = slots_find(&l->vm->connections, l->id);
-  if (c != NULL && c->stream.state == STREAM_CONNECTING) connection_begin(c, l->to, l->found);
+  bool wanted = c != NULL && c->stream.state == STREAM_CONNECTING; /* uncovered: race: closed, and not yet gone */
+  if (wanted) connection_begin(c, l->to, l->found);
   runtime *rt = l->vm->rt;
   free(l);
   runtime_release(rt);
@@ -337,7 +338,8 @@ static void connection_on_lookup(completion *first) {
   connection_lookup *l = (connection_lookup *)first;
   port_block_enter();
   l->found = PORTICO_ECANCELED;
-  if (!runtime_stopping(l->vm->rt)) l->found = address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
+  bool wanted = !runtime_stopping(l->vm->rt); /* uncovered: race: the program may stop while it waits its turn */
+  if (wanted) l->found = address_resolve(&l->name, l->to, CONNECTION_RESOLVED_MAX);
   port_block_leave();
   l->c.run = connection_on_found;
   strand_post(&l->vm->strand, &l->c);

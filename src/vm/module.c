@@ -39,7 +39,7 @@ static int module_log(lua_State *L) {
   luaL_Buffer text;
   luaL_buffinit(L, &text);
   for (int i = 2; i <= last; i++) {
-    if (i > 2) luaL_addchar(&text, '\t');
+    if (i > 2) luaL_addstring(&text, "\t");
     luaL_tolstring(L, i, NULL);
     luaL_addvalue(&text);
   }

@@ -97,10 +97,10 @@ static vm *server_choose_locked(server *s) {
 static void server_on_accept_shared(listener *l, os_socket socket, const os_addr *peer) {
   server *s = container_of(l, server, net);
   os_mutex_lock(&s->rt->lock);
-  vm *v = server_choose_locked(s);
-  if (v != NULL) s->refs++; /* for server_handlers */
+  vm *v = server_choose_locked(s); /* with a reference to s, for server_handlers */
+  if (v != NULL) s->refs++;        /* uncovered: race: as below */
   os_mutex_unlock(&s->rt->lock);
-  if (v == NULL) os_socket_close(socket); /* the last member has just left */
+  if (v == NULL) os_socket_close(socket); /* uncovered: race: the last member has just left */
   else connection_accept(v, s, socket, peer);
 }
 
@@ -126,11 +126,9 @@ static void server_on_closed(listener *l) {
   runtime *rt = s->rt;
   log_write(runtime_log(rt), PORTICO_LOG_DEBUG, server_vm_number(s), "%s: closed", s->url);
   os_mutex_lock(&rt->lock);
-  for (server **at = &rt->servers; *at != NULL; at = &(*at)->next) {
-    if (*at != s) continue;
-    *at = s->next;
-    break;
-  }
+  server **at = &rt->servers;
+  while (*at != s) at = &(*at)->next;
+  *at = s->next;
   server_unref_and_unlock(s);
   atomic_fetch_sub(&rt->listeners, 1);
   runtime_release(rt);
@@ -145,7 +143,7 @@ handlers *server_handlers(server *s, vm *v) {
   os_mutex_lock(&s->rt->lock);
   handlers *h = server_member_of(s, v)->handlers;
   server_unref_and_unlock(s);
-  if (h != NULL) h->refs++;
+  if (h != NULL) h->refs++; /* uncovered: race: the VM has left since its client was accepted */
   return h;
 }
 
@@ -209,7 +207,7 @@ bool server_url(runtime *rt, size_t index, char out[ADDRESS_URL_BYTES]) {
 
 void server_free_lost(runtime *rt) {
   CHECK(rt->servers == NULL);
-  while (rt->servers_made != NULL) {
+  while (rt->servers_made != NULL) { /* uncovered: Lua had no memory to finalize an object; the sanitizers see it */
     os_mutex_lock(&rt->lock);
     server_free_and_unlock(rt->servers_made);
   }

@@ -36,19 +36,29 @@ case("wrong types raise, bad values return nil", function(done)
   raises(portico.listen, {}, {})
   raises(portico.listen, LOOPBACK, { on_data = 1 })
   raises(portico.listen, LOOPBACK, { recv_max = "many" })
+  raises(portico.listen, LOOPBACK, { recv_max = 1.5 })
+  raises(portico.listen, LOOPBACK, { recv_max = 0 })
+  raises(portico.listen, LOOPBACK, { recv_max = 1 << 40 })
+  raises(portico.listen, LOOPBACK, { print })
   raises(portico.connect, LOOPBACK, "x")
   raises(portico.after, "soon", print)
   raises(portico.after, 1)
   raises(portico.every, 1, "x")
   raises(portico.log, "loud", "x")
   raises(portico.stop, "x")
+  raises(portico.stop, -1)
+  raises(portico.stop, 256)
+  raises(portico.after, -1, print)
+  raises(portico.after, 1e10, print)
+  raises(portico.every, 0, print)
   fails("EINVAL", portico.listen("nonsense", {}))
   fails("EINVAL", portico.listen("tcp://127.0.0.1", {}))
   fails("EINVAL", portico.connect("tcp://127.0.0.1:99999", {}))
   local listener = assert(portico.listen(LOOPBACK, {}))
   fails("EADDRINUSE", portico.listen((listener.url:gsub("127.0.0.1", "127.0.0.1")), {}))
+  assert(listener.nothing == nil and tostring(listener) == "portico.Listener (" .. listener.url .. ")")
   listener:close()
-  listener:close()
+  fails("ECLOSED", listener:close())
   done()
 end)
 
@@ -56,7 +66,7 @@ case("after and every", function(done)
   local started, order, calls = portico.now(), {}, 0
   portico.after(0.03, function(...) order[#order + 1] = table.concat({ ... }) end, "a", 3)
   portico.after(0.01, function() order[#order + 1] = "a1" end)
-  portico.after(0, function() order[#order + 1] = "a0" end)
+  portico.after(0, function(yes, none) order[#order + 1] = yes and none == nil and "a0" end, true, nil)
   local never = portico.after(0.005, error, "cancelled timers do not run")
   never:cancel()
   never:cancel()
@@ -159,7 +169,10 @@ case("send takes several strings and numbers, also before on_open", function(don
   raises(client.send, client, nil)
   raises(client.send, {}, "x")
   raises(client.send, { [0] = "1" }, "x")
+  raises(client.send, 1, "x")
   fails("ECLOSED", client.send({ [0] = 0 }, "x")) -- a forged id names nothing
+  fails("ECLOSED", client.shutdown({ [0] = 0 }))
+  fails("ECLOSED", client.abort({ [0] = 0 }))
   fails("ECLOSED", client.send({ [0] = math.mininteger }, "x"))
 end)
 
@@ -178,7 +191,7 @@ case("send returns false above the mark, on_drain follows, pending counts", func
     on_close = function(_, err) assert(not err and drained == 1) done() end,
   })
   assert(client:send(("x"):rep(10000)) == true)
-  assert(client:send(("x"):rep(20000)) == false)
+  assert(client:send(("x"):rep(19990), ("x"):rep(10)) == false)
   assert(client.pending == 30000)
 end)
 
@@ -312,6 +325,21 @@ case("closing before it is connected", function(done)
   client:close()
 end)
 
+case("closing while its name is looked up", function(done)
+  local function never() error("it opened") end
+  local listener = assert(portico.listen(LOOPBACK, {}))
+  local client = assert(portico.connect((listener.url:gsub("127.0.0.1", "localhost")), {
+    on_open = never,
+    on_close = function() listener:close() portico.after(0.05, done) end,
+  }))
+  client:close()
+end)
+
+case("a log record may be long", function(done)
+  portico.log("info", ("x"):rep(1024), "y", ("z"):rep(5000))
+  done()
+end)
+
 case("abort: the peer sees a reset", function(done)
   local own, other
   local function check() if own and other then done() end end
@@ -339,7 +367,7 @@ case("more than send_limit ends the connection", function(done)
     send_high = 1000,
     send_limit = 100000,
     on_open = function(conn)
-      local ok, _, code = conn:send(("x"):rep(100001))
+      local ok, _, code = conn:send(("x"):rep(100001), "not sent any more")
       assert(ok == nil and (code == "ELIMIT" or code == "ECLOSED"), tostring(code))
     end,
     on_close = function(_, err, code) assert(err and code == "ELIMIT", tostring(code)) done() end,
@@ -411,8 +439,11 @@ local arguments = { ... }
 local function run(index)
   local this = cases[index]
   if not this then
-    print("all cases done")
-    return portico.stop(0)
+    portico.stop(0)
+    fails("ECLOSED", portico.connect(LOOPBACK, {}))
+    fails("ECLOSED", portico.listen(LOOPBACK, {}))
+    fails("ECLOSED", portico.after(0, print))
+    return print("all cases done")
   end
   local finished = false
   local late = portico.after(20, function()

@@ -33,6 +33,33 @@ run "$PORTICO" run --vms 3 "$T/ids.lua" "$url"
 check 'connections are spread evenly over the VMs' [ "$(cat "$T/run.out")" = '10 10 10' ]
 stop vms
 
+# VMs that come to a listener one after the other, while it serves already; and each with one of its own.
+cat >"$T/late.lua" <<'LUA'
+local portico = require "portico"
+local url, own = ...
+local options = { reuse_port = own == "own" }
+local function tell(listener)
+  io.stderr:write("VM " .. portico.vm.id .. " listens on " .. listener.url .. "\n")
+end
+portico.subscribe("any", print) -- so that the other VMs run this, too
+portico.after(0.05 * portico.vm.id, function()
+  local listener = assert(portico.listen(url, options))
+  if own == "shared" then return tell(listener) end
+  assert(portico.listen(url, options) and portico.listen("tcp://127.0.0.2:0", options))
+  portico.after(0.01, function() -- once more, while the one before is on its way out
+    listener:close()
+    tell(assert(portico.listen(url, options)))
+  end)
+end)
+LUA
+for own in shared $([ "$PORTICO_OS" = windows ] || echo own); do
+  start late "$PORTICO" run --vms 3 "$T/late.lua" tcp://127.0.0.1:0 $own
+  for vm in 1 2 3; do await late.err "^VM $vm listens on " || exit 1; done
+  pass "VMs listen one after the other ($own)"
+  [ $own = own ] || check 'they have one port' [ "$(sed 's/.*://' "$T/late.err" | sort -u | wc -l)" -eq 1 ]
+  stop late
+done
+
 # What was sent leaves before a call that is known to block: the server waits in a shell for what its client writes only
 # when it has been answered.
 if [ "$PORTICO_OS" = linux ]; then

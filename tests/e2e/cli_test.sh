@@ -12,6 +12,7 @@ usage_error 'portico --help'
 usage_error 'did you mean run?' rum
 usage_error 'did you mean --version?' --versoin
 usage_error 'portico run ./server.lua' ./server.lua
+usage_error 'portico --help' a-command-with-a-name-that-is-far-too-long-for-any
 usage_error 'no script given' run
 usage_error 'no script given' run --workers 2
 usage_error 'did you mean --workers?' run --worker 2 echo
@@ -24,7 +25,7 @@ for number in 0 -1 4x 1.5 '' ' 1' 0x10 1025 99999999999999999999; do
 done
 usage_error 'not a whole number' run --memory=lots echo
 usage_error 'not a whole number' run --budget=0 echo
-for seconds in -1 abc 1e3 nan 1.2.3 ''; do
+for seconds in -1 abc 1e3 nan 1.2.3 86401 ''; do
   usage_error 'not a number from 0 to' run --grace "$seconds" echo
 done
 usage_error 'no such level (.*debug' run --log-level loud echo
@@ -39,7 +40,7 @@ check 'a mistake is told in one line' [ "$(wc -l <"$T/run.err")" -eq 1 ]
 
 run "$PORTICO" --version
 check '--version prints it and nothing else' grep -qx 'portico [0-9]*\.[0-9]*\.[0-9]*' "$T/run.out"
-for words in --help 'run --help' 'run --vms 2 --help' 'check --help'; do
+for words in --help 'run --help' 'run -h' 'run --vms 2 --help' 'check --help'; do
   run "$PORTICO" $words
   check "$words exits with 0" [ $code -eq 0 ]
   check "$words prints a usage line" grep -q '^usage: portico' "$T/run.out"
@@ -60,6 +61,9 @@ check 'options in both spellings; what follows the script is its own' [ "$(cat "
 check 'a script with nothing to wait for ends with 0' [ $code -eq 0 ]
 run "$PORTICO" run -- "$T/args.lua" x
 check '-- ends the options' [ "$(cat "$T/run.out")" = x ]
+
+run "$PORTICO" run -
+says 1 'cannot read script' 'a script that is called -'
 
 echo 'require("portico").stop(3)' >"$T/stop.lua"
 run "$PORTICO" run "$T/stop.lua"

@@ -23,6 +23,10 @@ usage_error 'unknown option -x (portico test --help' -x scripts
 usage_error 'needs a value' scripts --filter
 usage_error 'no such format (tap or junit)' --output xml scripts
 usage_error 'not a whole number' --seed one scripts
+usage_error 'not a whole number' --seed 12x scripts
+usage_error 'not a whole number' --seed 1234567890 scripts
+usage_error 'cannot read -: no such file' -
+usage_error 'cannot read --list: no such file' -- --list
 usage_error 'takes no value' --list=yes scripts
 usage_error "cannot read $T/none: no such file" "$T/none"
 mkdir "$T/empty" "$T/empty/.hidden" && echo 'error "not me"' >"$T/empty/.hidden/x_test.lua"

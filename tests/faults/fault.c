@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -15,9 +16,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#ifdef PORTICO_URING
-#include <liburing.h>
-#endif
 
 enum { FAULT_ERRORS_MAX = 20 };
 
@@ -76,6 +74,10 @@ unsigned long fault_end(void) {
   return atomic_load(&plan_failed);
 }
 
+bool fault_planned(fault_call call) {
+  return atomic_load(&plan_call) == (int)call;
+}
+
 void fault_exempt(bool exempt) {
   exempt_here = exempt;
 }
@@ -99,8 +101,7 @@ static int fault_at_random(fault_call call) {
   return fault_error(call, (unsigned)(fault_random() % count));
 }
 
-/* result   0: the call is to be made; else the error that it fails with */
-static int fault_now(fault_call call) {
+int fault_now(fault_call call) {
   int plan = atomic_load(&plan_call), err = 0;
   if (plan < 0 || exempt_here) return 0;
   if (plan == FAULT_COUNT) {
@@ -206,6 +207,8 @@ FAULT_WRAP(EPOLL_WAIT, epoll_pwait2,
            (int epoll, struct epoll_event *out, int max, const struct timespec *wait, const sigset_t *mask),
            (epoll, out, max, wait, mask))
 FAULT_WRAP(EVENTFD, eventfd, (unsigned first, int flags), (first, flags))
+FAULT_WRAP(SOCKETPAIR, socketpair, (int family, int type, int protocol, int out[2]), (family, type, protocol, out))
+FAULT_WRAP_SIZE(SEND, send, (int s, const void *data, size_t len, int flags), (s, data, len, flags))
 FAULT_WRAP_SIZE(READ, pread, (int fd, void *out, size_t len, off_t offset), (fd, out, len, offset))
 FAULT_WRAP_SIZE(WRITE, write, (int fd, const void *data, size_t len), (fd, data, len))
 
@@ -242,6 +245,21 @@ int __wrap_pthread_create(pthread_t *out, const pthread_attr_t *attr, void *(*bo
   return err != 0 ? err : __real_pthread_create(out, attr, body, arg);
 }
 
+int __real_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out);
+int __wrap_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out);
+int __wrap_getaddrinfo(const char *name, const char *service, const struct addrinfo *hints, struct addrinfo **out) {
+  int err = fault_now(FAULT_RESOLVE);
+  if (err != 0) return err == ENOMEM ? EAI_MEMORY : EAI_NONAME;
+  return __real_getaddrinfo(name, service, hints, out);
+}
+
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value) {
+  int err = fault_now(FAULT_AT_EXIT);
+  return err != 0 ? err : __real_pthread_setspecific(key, value);
+}
+
 /* recv and send are made as bare system calls. */
 long __real_syscall(long number, ...);
 long __wrap_syscall(long number, ...);
@@ -258,24 +276,3 @@ long __wrap_syscall(long number, ...) {
   va_end(more);
   return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
-
-#ifdef PORTICO_URING
-/* ---- io_uring: these return the error, negative ---- */
-
-#define FAULT_WRAP_RING(call, f, parameters, arguments)  \
-  int __real_##f parameters;                             \
-  int __wrap_##f parameters;                             \
-  int __wrap_##f parameters {                            \
-    int err = fault_now(FAULT_##call);                   \
-    return err == 0 ? __real_##f arguments : -err;       \
-  }
-
-FAULT_WRAP_RING(RING_OPEN, io_uring_queue_init_params,
-                (unsigned entries, struct io_uring *ring, struct io_uring_params *params), (entries, ring, params))
-FAULT_WRAP_RING(RING_ENTER, io_uring_enter,
-                (unsigned fd, unsigned submit, unsigned wait, unsigned flags, sigset_t *signals),
-                (fd, submit, wait, flags, signals))
-FAULT_WRAP_RING(RING_ENTER, io_uring_enter2,
-                (unsigned fd, unsigned submit, unsigned wait, unsigned flags, sigset_t *signals, size_t size),
-                (fd, submit, wait, flags, signals, size))
-#endif

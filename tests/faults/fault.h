@@ -34,8 +34,13 @@
   X(READ, EINTR, EIO)                                                                    \
   X(WRITE, EINTR)                                                                        \
   X(THREAD, EAGAIN)                                                                      \
-  X(RING_OPEN, ENOMEM, EPERM, ENOSYS, EMFILE)                                            \
-  X(RING_ENTER, EINTR, EAGAIN, EBUSY)
+  X(AT_EXIT, ENOMEM)                                                                     \
+  X(SOCKETPAIR, EMFILE, ENFILE, ENOBUFS)                                                 \
+  X(RESOLVE, ENOMEM, ENOENT)                                                             \
+  X(RING_SETUP, ENOSYS, EPERM, EINVAL, ENOMEM, EMFILE)                                   \
+  X(RING_BUFFERS, EINVAL, ENOMEM)                                                        \
+  X(RING_SUBMIT, EINTR, EAGAIN, EBUSY)                                                   \
+  X(RING_RESULT, EINTR, EAGAIN, ECANCELED)
 
 typedef enum fault_call {
 #define FAULT_ENUM(name, ...) FAULT_##name,
@@ -44,12 +49,21 @@ typedef enum fault_call {
   FAULT_COUNT
 } fault_call;
 
+/* Of io_uring (fault_uring.c) only the call that submits is one. RING_RESULT is what the kernel says of a request: of
+ * its last completion, if that neither brings bytes nor a connection. */
+
 /* Name of a call; the index-th of its errors, 0 after the last. */
 const char *fault_name(fault_call call);
 int         fault_error(fault_call call, unsigned index);
 
 /* From now on the n-th call (1 = the next) of this kind fails with err; with `on`, each one after it, too. */
 void fault_plan(fault_call call, int err, unsigned long n, bool on);
+
+/* True if it is calls of this kind that are to fail. */
+bool fault_planned(fault_call call);
+
+/* Counts a call. result: 0 = it is to be made; else the error that it fails with */
+int fault_now(fault_call call);
 
 /* From now on each call but allocations fails with probability 1/rate, with one of its errors, as seed decides. */
 void fault_plan_random(uint64_t seed, unsigned rate);

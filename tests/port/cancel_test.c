@@ -15,6 +15,24 @@ static void r46_a_cancelled_op_ends_with_one_packet(void **state) {
   expect_packet(p, KEY(1), next, 1, 0);
 }
 
+/* Each time the kernel has no room; it says so again when a later send asks. */
+static void r46_a_cancelled_send_leaves_the_next_one_waiting(void **state) {
+  enum { BYTES = 100000 };
+  fixture *f = *state;
+  port    *p = fixture_port(f, 1);
+  pair     c = loopback_pair(f, p, KEY(1));
+  port_op *op = fixture_op(f);
+  char    *data = fixture_memory(f, BYTES);
+  pair_fill(&c);
+  for (unsigned i = 0; i < 3; i++) {
+    assert_int_equal(port_send(c.here, op, BUF(data, BYTES), 1), 0);
+    assert_int_equal(port_cancel(op), 0);
+    port_packet packet = take_packet(p);
+    assert_true(packet.op == op && packet.err == PORTICO_ECANCELED && packet.bytes < BYTES);
+  }
+  expect_silence(p);
+}
+
 typedef struct racer {
   os_socket   s;
   unsigned    rounds;
@@ -132,6 +150,7 @@ static void r49_cancelling_one_of_several_leaves_order_and_data(void **state) {
 int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(r46_a_cancelled_op_ends_with_one_packet),
+      CASE(r46_a_cancelled_send_leaves_the_next_one_waiting),
       CASE(r46_a_cancel_that_races_with_data_loses_neither),
       CASE(r47_cancel_all_ends_the_pending_ops_of_one_handle),
       CASE(r47_cancel_all_with_nothing_pending_is_a_success),

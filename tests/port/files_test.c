@@ -492,6 +492,26 @@ static void r45_a_file_closed_behind_its_last_op_has_all_that_was_written(void *
   expect_silence(p);
 }
 
+/* Long reads, one of which has been asked to end already: each file goes with its own. */
+static void r45_files_closed_together_end_one_by_one(void **state) {
+  enum { FILES = 4 };
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  const char  *path = make_file(f, "large", LARGE_BYTES);
+  port_op     *ops = fixture_ops(f, FILES);
+  char        *got = fixture_memory(f, (size_t)FILES * LARGE_BYTES);
+  port_handle *handles[FILES];
+  for (unsigned i = 0; i < FILES; i++) {
+    handles[i] = fixture_file(f, path, OS_FILE_READ, p, KEY(1));
+    assert_int_equal(port_read(handles[i], &ops[i], got + (size_t)i * LARGE_BYTES, LARGE_BYTES, 0), 0);
+  }
+  int first = port_cancel(&ops[FILES - 1]), second = port_cancel(&ops[FILES - 1]);
+  assert_true(first == 0 || first == PORTICO_ENOTFOUND);
+  assert_true(second == PORTICO_ENOTFOUND || fixture_slow()); /* Windows may ask twice */
+  for (unsigned i = 0; i < FILES; i++) fixture_close(f, handles[i]);
+  take_each_once(f, p, ops, FILES, LARGE_BYTES);
+}
+
 static void r45_an_unattached_file_just_closes(void **state) {
   fixture     *f = *state;
   const char  *path = make_file(f, "small", 1);
@@ -555,6 +575,7 @@ int main(void) {
       CASE(r70_very_many_reads_and_then_none),
       CASE(r45_closing_a_file_ends_each_op_once),
       CASE(r45_a_file_closed_behind_its_last_op_has_all_that_was_written),
+      CASE(r45_files_closed_together_end_one_by_one),
       CASE(r45_an_unattached_file_just_closes),
       CASE(r44_closing_the_port_leaves_no_op_of_a_file_running),
   };

@@ -29,6 +29,10 @@ static void r34_attaching_needs_a_port_and_a_handle(void **state) {
   port        *p = fixture_port(f, 1);
   port_handle *none = NULL, *h = fixture_handle(f, loopback_socket(f, OS_TCP), PORT_STREAM, NULL, NULL);
   assert_int_equal(port_handle_open(OS_SOCKET_NONE, PORT_STREAM, &none), PORTICO_EINVAL);
+  assert_int_equal(port_handle_open(port_handle_socket(h), PORT_FILE + 1, &none), PORTICO_EINVAL);
+  assert_int_equal(port_handle_open(port_handle_socket(h), PORT_STREAM, NULL), PORTICO_EINVAL);
+  assert_int_equal(port_adopt(NULL, port_handle_socket(h), PORT_STREAM, KEY(1), &none), PORTICO_EINVAL);
+  assert_int_equal(port_adopt(p, OS_SOCKET_NONE, PORT_STREAM, KEY(1), &none), PORTICO_EINVAL);
   assert_null(none);
   assert_int_equal(port_attach(NULL, h, KEY(1)), PORTICO_EINVAL);
   assert_int_equal(port_attach(p, NULL, KEY(1)), PORTICO_EINVAL);
@@ -50,6 +54,65 @@ static void r34_an_unattached_handle_starts_nothing(void **state) {
   assert_int_equal(port_cancel_all(h), PORTICO_EINVAL);
   assert_int_equal(port_cancel(op), PORTICO_ENOTFOUND);
   expect_silence(p);
+}
+
+static void r34_an_op_needs_all_its_arguments(void **state) {
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  pair        c = loopback_pair(f, p, KEY(1));
+  os_addr     at, nowhere = {0};
+  port_handle *fresh = loopback_stream(f, p, KEY(1)), *d = loopback_datagram(f, p, KEY(1), &at);
+  port_op    *op = fixture_op(f);
+  char       *byte = fixture_memory(f, 1);
+  assert_int_equal(port_get(p, NULL, 1, 0), PORTICO_EINVAL);
+  assert_int_equal(port_recv_ready(NULL, op), PORTICO_EINVAL);
+  assert_int_equal(port_recv_ready(c.here, NULL), PORTICO_EINVAL);
+  assert_int_equal(port_recv(c.here, op, NULL, 1), PORTICO_EINVAL);
+  assert_int_equal(port_recv(c.here, op, BUF(byte, 1), 0), PORTICO_EINVAL);
+  assert_int_equal(port_send(c.here, op, BUF(byte, 1), PORT_BUFS_MAX + 1), PORTICO_EINVAL);
+  assert_int_equal(port_recv_from(d, op, NULL, 1, NULL), PORTICO_EINVAL);
+  assert_int_equal(port_send_to(d, op, NULL, 1, &at), PORTICO_EINVAL);
+  assert_int_equal(port_connect(fresh, op, NULL), PORTICO_EINVAL);
+  assert_int_equal(port_connect(fresh, op, &nowhere), PORTICO_EINVAL);
+  assert_int_equal(port_timer(NULL, op, KEY(1), 0), PORTICO_EINVAL);
+  assert_int_equal(port_timer(p, NULL, KEY(1), 0), PORTICO_EINVAL);
+  assert_int_equal(port_post_op(NULL, KEY(1), op), PORTICO_EINVAL);
+  assert_int_equal(port_post_op(p, KEY(1), NULL), PORTICO_EINVAL);
+  expect_silence(p);
+}
+
+static void r34_a_handle_of_another_kind_starts_nothing(void **state) {
+  fixture     *f = *state;
+  port        *p = fixture_port(f, 1);
+  pair         c = loopback_pair(f, p, KEY(1));
+  os_addr      at;
+  port_handle *d = loopback_datagram(f, p, KEY(1), &at), *listener = loopback_listener(f, p, KEY(1), &at);
+  port_op     *op = fixture_op(f);
+  char        *byte = fixture_memory(f, 1);
+  assert_int_equal(port_accept(c.here, op), PORTICO_EINVAL);
+  assert_int_equal(port_connect(listener, op, &at), PORTICO_EINVAL);
+  assert_int_equal(port_recv(d, op, BUF(byte, 1), 1), PORTICO_EINVAL);
+  assert_int_equal(port_send(d, op, BUF(byte, 1), 1), PORTICO_EINVAL);
+  assert_int_equal(port_recv_ready(listener, op), PORTICO_EINVAL);
+  assert_int_equal(port_recv_from(c.here, op, BUF(byte, 1), 1, NULL), PORTICO_EINVAL);
+  assert_int_equal(port_send_to(c.here, op, BUF(byte, 1), 1, &at), PORTICO_EINVAL);
+  assert_int_equal(port_shutdown_send(d), PORTICO_EINVAL);
+  assert_int_equal(port_read(c.here, op, byte, 1, 0), PORTICO_EINVAL);
+  assert_int_equal(port_sync(c.here, op), PORTICO_EINVAL);
+  expect_silence(p);
+}
+
+static void r45_a_handle_that_no_port_has_may_be_aborted(void **state) {
+  fixture  *f = *state;
+  os_socket ends[2];
+  os_file   file;
+  loopback_sockets(f, ends);
+  fixture_abort(f, fixture_handle(f, ends[0], PORT_STREAM, NULL, NULL));
+  assert_true(peer_was_reset(ends[1]));
+  const char *path = fixture_path(f, "aborted");
+  fixture_abort(f, fixture_file(f, path, OS_FILE_WRITE | OS_FILE_CREATE | OS_FILE_NEW, NULL, NULL));
+  assert_int_equal(os_file_open(path, OS_FILE_READ, &file), 0);
+  os_file_close(file);
 }
 
 /* ---- R35, R36: once for life, the key ---- */
@@ -166,6 +229,7 @@ static void r43_a_closed_port_answers_eclosed(void **state) {
   os_addr      at;
   port_handle *listener = loopback_listener(f, p, KEY(2), &at), *fresh = loopback_stream(f, p, KEY(3));
   port_handle *late = fixture_handle(f, loopback_socket(f, OS_TCP), PORT_STREAM, NULL, NULL);
+  port_handle *d = loopback_datagram(f, p, KEY(4), &at);
   port_op     *op = fixture_op(f);
   char        *byte = fixture_memory(f, 1);
   port_packet  packet;
@@ -179,6 +243,11 @@ static void r43_a_closed_port_answers_eclosed(void **state) {
   assert_int_equal(port_recv(c.here, op, BUF(byte, 1), 1), PORTICO_ECLOSED);
   assert_int_equal(port_recv_ready(c.here, op), PORTICO_ECLOSED);
   assert_int_equal(port_send(c.here, op, BUF(byte, 1), 1), PORTICO_ECLOSED);
+  assert_int_equal(port_try_send(c.here, BUF(byte, 1), 1), PORTICO_ECLOSED);
+  assert_int_equal(port_send_soon(c.here, BUF(byte, 1), 1), PORTICO_ECLOSED);
+  assert_int_equal(port_shutdown_send(c.here), PORTICO_ECLOSED);
+  assert_int_equal(port_recv_from(d, op, BUF(byte, 1), 1, NULL), PORTICO_ECLOSED);
+  assert_int_equal(port_send_to(d, op, BUF(byte, 1), 1, &at), PORTICO_ECLOSED);
   assert_int_equal(fixture_stat_of(p, PENDING), 0);
   assert_int_equal(fixture_stat_of(p, QUEUED), 0);
 }
@@ -227,6 +296,9 @@ int main(void) {
       CASE(r34_the_first_backend_is_the_default),
       CASE(r34_attaching_needs_a_port_and_a_handle),
       CASE(r34_an_unattached_handle_starts_nothing),
+      CASE(r34_an_op_needs_all_its_arguments),
+      CASE(r34_a_handle_of_another_kind_starts_nothing),
+      CASE(r45_a_handle_that_no_port_has_may_be_aborted),
       CASE(r35_a_handle_is_attached_once_for_life),
       CASE(r36_each_packet_carries_the_key_of_its_handle),
       CASE(r36_the_key_may_change_while_nothing_is_under_way),

@@ -103,7 +103,45 @@ static void r23_when_all_have_blocked_packets_wait_without_a_spin(void **state) 
   }
 }
 
+static void leave_without_enter(worker *w, void *arg) {
+  (void)w, (void)arg;
+  port_block_leave();
+}
+
+static void r23_a_leave_without_an_enter_changes_nothing(void **state) {
+  fixture *f = *state;
+  port    *p = gated_port(f, 1);
+  worker  *a = running_worker(f, p);
+  worker_run(a, leave_without_enter, NULL);
+  assert_true(worker_returned(a));
+  assert_int_equal(fixture_stat_of(p, ACTIVE), 1);
+}
+
+/* A wait inside a bracket: the worker runs from then on, and the end of the bracket does not count it twice. */
+static void look_inside_a_bracket(worker *w, void *arg) {
+  port_packet packet;
+  (void)w;
+  port_block_enter();
+  port_get(arg, &packet, 1, 0);
+  port_block_leave();
+}
+
+static void r23_a_wait_inside_a_bracket_ends_what_it_said(void **state) {
+  fixture *f = *state;
+  port    *p = gated_port(f, 1);
+  worker  *a = running_worker(f, p);
+  worker_run(a, look_inside_a_bracket, p);
+  assert_true(worker_returned(a));
+  assert_int_equal(fixture_stat_of(p, ACTIVE), 1);
+}
+
 /* ---- the monitor ---- */
+
+typedef struct sleeper {
+  port    *p;
+  os_event wake;
+  int      posted;
+} sleeper;
 
 /* One try: a sleeps in its handler, b waits, X is posted. Returns how long X waited, or -1 if it was not served. */
 static int64_t served_while_asleep(fixture *f, port *p) {
@@ -171,6 +209,7 @@ static void r25_a_presumed_sleeper_that_runs_on_counts_though_it_says_nothing(vo
   post(p, 1);
   assert_got(c, 1);
   post(p, 2); /* stays queued, since c runs */
+  assert_true(worker_stays(b)); /* a is still asleep, however often it is looked at */
   worker_wake(a);
   assert_true(fixture_settles(p, ACTIVE, 2));
   worker_get(c, p);
@@ -206,6 +245,46 @@ static void r23_the_monitor_and_a_bracket_do_not_count_twice(void **state) {
   assert_int_equal(fixture_stat_of(p, ACTIVE), 1);
   worker_leave(a);
   assert_true(fixture_settles(p, ACTIVE, 2));
+}
+
+/* Asleep in the kernel until told, then posts: with its port call it runs again, whether it was seen to or not. */
+static void sleep_then_post(worker *w, void *arg) {
+  sleeper *s = arg;
+  (void)w;
+  os_event_wait(&s->wake, fixture_deadline());
+  s->posted = port_post(s->p, KEY(9), NULL, 0);
+}
+
+static void r24_a_presumed_sleeper_that_posts_counts_again(void **state) {
+  fixture *f = *state;
+  port    *p = watched_port(f, 1);
+  worker  *a = running_worker(f, p), *b = parked_worker(f, p, 1);
+  sleeper *s = fixture_memory(f, sizeof *s);
+  s->p = p;
+  assert_int_equal(os_event_init(&s->wake), 0);
+  worker_run(a, sleep_then_post, s);
+  post(p, 1);
+  assert_got(b, 1); /* nobody waits now, so that the monitor looks at nobody */
+  assert_int_equal(fixture_stat_of(p, ACTIVE), 1);
+  os_event_set(&s->wake);
+  assert_true(worker_returned(a));
+  os_event_fini(&s->wake);
+  assert_int_equal(s->posted, 0);
+  assert_int_equal(fixture_stat_of(p, ACTIVE), 2);
+  worker_get(b, p);
+  assert_true(worker_stays(b)); /* the packet is there, but a runs */
+  worker_get(a, p);
+  assert_got(a, 9);
+}
+
+static void r23_a_sleeper_is_noticed_however_often_it_comes_back(void **state) {
+  enum { ROUNDS = 6 };
+  fixture *f = *state;
+  port    *p = watched_port(f, 1);
+  for (unsigned i = 0; i < ROUNDS; i++) {
+    assert_true(served_while_asleep(f, p) >= 0);
+    fixture_pause(MS(260)); /* longer than what counts as the same trouble */
+  }
 }
 
 static void r21_the_monitor_leaves_a_spinning_worker_alone(void **state) {
@@ -319,12 +398,16 @@ int main(void) {
       CASE(r23_a_bracket_does_nothing_on_a_thread_that_no_port_knows),
       CASE(r29_a_worker_that_exits_inside_a_bracket_is_not_counted_off_twice),
       CASE(r23_when_all_have_blocked_packets_wait_without_a_spin),
+      CASE(r23_a_leave_without_an_enter_changes_nothing),
+      CASE(r23_a_wait_inside_a_bracket_ends_what_it_said),
       CASE(r23_the_monitor_releases_a_waiter_when_a_worker_sleeps),
       CASE(r23_without_monitor_and_bracket_a_sleeper_counts_as_running),
       CASE(r24_a_presumed_sleeper_that_wakes_counts_again),
       CASE(r25_a_presumed_sleeper_that_runs_on_counts_though_it_says_nothing),
       CASE(r29_a_presumed_sleeper_that_exits_is_not_counted_off_twice),
       CASE(r23_the_monitor_and_a_bracket_do_not_count_twice),
+      CASE(r24_a_presumed_sleeper_that_posts_counts_again),
+      CASE(r23_a_sleeper_is_noticed_however_often_it_comes_back),
       CASE(r21_the_monitor_leaves_a_spinning_worker_alone),
       CASE(r21_the_monitor_does_not_take_a_starved_worker_for_a_sleeper),
       CASE(r21_a_poller_that_runs_on_is_replaced),

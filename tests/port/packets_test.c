@@ -99,6 +99,20 @@ static void r4_a_wait_that_brings_nothing_touches_nothing(void **state) {
 
 /* ---- R5: time-outs ---- */
 
+/* Not even when the source is due for a look, though packets are left. */
+static void r5_the_shortest_time_out_takes_what_is_there(void **state) {
+  enum { PACKETS = 200 };
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  port_packet packet;
+  for (unsigned i = 0; i < PACKETS; i++) assert_int_equal(port_post(p, KEY(i), NULL, 0), 0);
+  for (unsigned i = 0; i < PACKETS; i++) {
+    assert_int_equal(port_get(p, &packet, 1, 1), 1);
+    assert_ptr_equal(packet.key, KEY(i));
+  }
+  assert_int_equal(port_get(p, &packet, 1, 1), PORTICO_ETIMEDOUT);
+}
+
 static void r5_a_wait_never_ends_before_its_time(void **state) {
   port       *p = fixture_port(*state, 1);
   port_packet packet;
@@ -488,6 +502,7 @@ int main(void) {
       CASE(r3_a_failed_op_is_still_a_packet),
       CASE(r3_each_way_to_get_nothing_has_its_own_result),
       CASE(r4_a_wait_that_brings_nothing_touches_nothing),
+      CASE(r5_the_shortest_time_out_takes_what_is_there),
       CASE(r5_a_wait_never_ends_before_its_time),
       CASE(r5_a_second_waiter_never_ends_early_either),
       CASE(r5_no_time_means_looking_only),

@@ -197,6 +197,99 @@ static void r56_a_wait_may_be_mixed_with_receives_in_turn(void **state) {
   }
 }
 
+static void r56_a_wait_is_the_only_one_that_receives(void **state) {
+  inlet    in = inlet_open(*state);
+  port_op *other = fixture_op(*state);
+  if (fixture_slow()) {
+    print_message("skipped: Windows starts both\n");
+    skip();
+  }
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_int_equal(port_recv_ready(in.c.here, other), PORTICO_EINVAL);
+  assert_int_equal(port_recv(in.c.here, other, BUF(in.scratch, 1), 1), PORTICO_EINVAL);
+  assert_int_equal(port_cancel(in.op), 0);
+  expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
+  assert_int_equal(port_recv(in.c.here, in.op, BUF(in.scratch, 1), 1), 0);
+  assert_int_equal(port_recv_ready(in.c.here, other), PORTICO_EINVAL);
+  assert_int_equal(port_cancel_all(in.c.here), 1);
+  expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
+  expect_silence(in.p);
+}
+
+/* A stream of which much is taken at once, by takes that are larger and smaller than what is there. */
+static void r56_bulk_is_taken_in_pieces_of_any_size(void **state) {
+  enum { TOTAL = 4 << 20, TAKE = 50000 };
+  static const size_t sizes[] = {TAKE, 5000, 100, 4096, 1};
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  const void *data = NULL;
+  char       *out = fixture_memory(f, TAKE);
+  size_t      sent = 0, got = 0;
+  unsigned    turn = 0;
+  in.scratch = fixture_memory(f, TAKE);
+  while (got < TOTAL) {
+    pattern_fill(out, TAKE, sent);
+    size_t  most = TOTAL - sent < TAKE ? TOTAL - sent : TAKE;
+    int64_t n = most > 0 ? os_socket_send(in.c.there, out, most) : 0;
+    if (n > 0) sent += (size_t)n;
+    if (sent == got) continue;
+    n = inlet_take(&in, sizes[turn++ / 16 % COUNT_OF(sizes)], &data);
+    assert_true(n > 0 && pattern_holds(data, (size_t)n, got));
+    got += (size_t)n;
+  }
+  assert_int_equal(os_socket_shutdown_send(in.c.there), 0);
+  assert_int_equal(inlet_take(&in, TAKE, &data), 0);
+}
+
+/* Pieces as long as a buffer of the backend, or two, taken in pieces of any size; with and without the end. */
+static void r56_what_came_as_whole_buffers_is_taken_in_any_pieces(void **state) {
+  static const size_t lens[] = {4096, 8192}, takes[] = {1000, 4096, 20000};
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  port_op    *op = fixture_op(f);
+  char       *data = fixture_memory(f, 8192);
+  char       *scratch = fixture_memory(f, 20000);
+  port_packet packet;
+  pattern_fill(data, 8192, 0);
+  for (unsigned i = 0; i < COUNT_OF(lens) * COUNT_OF(takes) * 2; i++) {
+    size_t len = lens[i / 2 % 2], most = takes[i / 4], got = 0;
+    inlet  in = {.p = p, .c = loopback_pair(f, p, KEY(1)), .op = op, .scratch = scratch};
+    assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+    assert_true(peer_send(in.c.there, data, len));
+    if (i % 2 == 1) assert_int_equal(os_socket_shutdown_send(in.c.there), 0);
+    expect_packet(p, KEY(1), op, 0, 0);
+    for (unsigned look = 0; look < 3; look++) port_get(p, &packet, 1, 0); /* whatever else there is to be heard */
+    while (got < len) {
+      const void *from = NULL;
+      int64_t     n = port_take(in.c.here, in.op, scratch, most, &from);
+      if (n == PORTICO_EAGAIN) n = inlet_take(&in, most, &from);
+      assert_true(n > 0 && pattern_holds(from, (size_t)n, got));
+      got += (size_t)n;
+    }
+    fixture_close(f, in.c.here);
+    expect_silence(p);
+  }
+}
+
+/* What was announced in bulk may end with a reset, too. */
+static void r56_a_reset_ends_bulk(void **state) {
+  enum { BYTES = 60000 };
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  const void *data = NULL;
+  in.scratch = fixture_memory(f, BYTES);
+  assert_true(peer_send(in.c.there, in.scratch, BYTES));
+  assert_true(inlet_take(&in, BYTES, &data) > 0);
+  peer_reset(f, in.c.there);
+  int64_t n = 1;
+  while (n > 0 || n == PORTICO_EAGAIN) {
+    assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+    port_packet packet = take_packet(in.p);
+    n = packet.err < 0 ? packet.err : port_take(in.c.here, in.op, in.scratch, BYTES, &data);
+  }
+  assert_int_equal(n, PORTICO_ECONNRESET);
+}
+
 /* ---- cancel, close, half-close ---- */
 
 static void r46_a_cancelled_wait_leaves_the_data(void **state) {
@@ -215,6 +308,39 @@ static void r45_closing_ends_a_wait(void **state) {
   fixture_close(f, in.c.here);
   expect_packet(in.p, KEY(1), in.op, 0, PORTICO_ECANCELED);
   assert_true(peer_at_end(in.c.there));
+  expect_silence(in.p);
+}
+
+/* As above, while the wait is for the next of much. */
+static void r45_closing_ends_a_wait_for_more_of_much(void **state) {
+  enum { BYTES = 60000 };
+  fixture    *f = *state;
+  inlet       in = inlet_open(f);
+  const void *data = NULL;
+  size_t      got = 0;
+  in.scratch = fixture_memory(f, BYTES);
+  assert_true(peer_send(in.c.there, in.scratch, BYTES));
+  while (got < BYTES) {
+    int64_t n = inlet_take(&in, BYTES, &data);
+    assert_true(n > 0);
+    got += (size_t)n;
+  }
+  assert_int_equal(port_take(in.c.here, in.op, in.scratch, BYTES, &data), PORTICO_EAGAIN);
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  fixture_close(f, in.c.here);
+  port_packet packet = take_packet(in.p);
+  assert_ptr_equal(packet.op, in.op);
+  assert_true(packet.err == PORTICO_ECANCELED || packet.err == 0);
+  expect_silence(in.p);
+}
+
+static void r45_what_was_announced_and_not_taken_goes_with_the_handle(void **state) {
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  assert_int_equal(port_recv_ready(in.c.here, in.op), 0);
+  assert_true(peer_send(in.c.there, "data", 4));
+  expect_packet(in.p, KEY(1), in.op, 0, 0);
+  fixture_close(f, in.c.here);
   expect_silence(in.p);
 }
 
@@ -276,6 +402,17 @@ static void r56_no_message_of_a_long_ping_pong_is_missed(void **state) {
 
 /* ---- port_try_send ---- */
 
+/* Reads as much as was sent, whatever it is. */
+static void read_all(worker *w, void *reader) {
+  pattern_reader *r = reader;
+  static char     chunk[65536];
+  (void)w;
+  for (size_t left = r->total; left > 0; left -= left < sizeof chunk ? left : sizeof chunk) {
+    if (!peer_recv(r->s, chunk, left < sizeof chunk ? left : sizeof chunk)) return;
+  }
+  r->good = true;
+}
+
 static void try_send_takes_what_fits_and_then_says_eagain(void **state) {
   fixture *f = *state;
   inlet    in = inlet_open(f);
@@ -286,6 +423,23 @@ static void try_send_takes_what_fits_and_then_says_eagain(void **state) {
   char *sink = fixture_memory(f, taken);
   assert_true(peer_recv(in.c.there, sink, taken)); /* exactly that many arrive */
   assert_int_equal(os_socket_recv(in.c.there, sink, 1), PORTICO_EAGAIN);
+}
+
+static void try_send_does_not_overtake_a_send_that_waits(void **state) {
+  enum { BYTES = 100000 };
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  char    *more = fixture_memory(f, BYTES);
+  size_t   taken = pair_fill(&in.c);
+  assert_int_equal(port_send(in.c.here, in.op, BUF(more, BYTES), 1), 0);
+  assert_int_equal(port_try_send(in.c.here, BUF(in.scratch, 1), 1), PORTICO_EAGAIN);
+  assert_int_equal(port_send_soon(in.c.here, BUF(in.scratch, 1), 1), PORTICO_EAGAIN);
+  pattern_reader *r = fixture_memory(f, sizeof *r);
+  worker         *w = worker_start(f);
+  *r = (pattern_reader){.s = in.c.there, .total = taken + BYTES};
+  worker_run(w, read_all, r);
+  expect_packet(in.p, KEY(1), in.op, BYTES, 0);
+  assert_true(worker_returned(w) && r->good);
 }
 
 static void try_send_gathers(void **state) {
@@ -377,6 +531,76 @@ static void a_half_close_and_a_close_behind_send_soon_lose_nothing(void **state)
   assert_true(peer_recv(other.there, got, 4) && peer_at_end(other.there));
 }
 
+/* Reads what came until the end of the connection, while the port is polled. result: how much, -1 = it did not end */
+static int64_t read_to_end(port *p, os_socket s) {
+  static char chunk[65536];
+  port_packet packet;
+  int64_t     total = 0, end = os_clock_now() + fixture_deadline();
+  while (os_clock_now() < end) {
+    int64_t n = os_socket_recv(s, chunk, sizeof chunk);
+    if (n == 0) return total;
+    if (n > 0) total += n;
+    else if (port_get(p, &packet, 1, MS(1)) != PORTICO_ETIMEDOUT) break;
+  }
+  return -1;
+}
+
+/* The kernel takes nothing for now but of the one in the middle; the last one is given up. */
+static void send_soon_into_full_connections_leaves_when_there_is_room(void **state) {
+  enum { PAIRS = 4, FREE = 1, ABORTED = 3 };
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  pair        pairs[PAIRS];
+  size_t      before[PAIRS];
+  int64_t     taken[PAIRS];
+  port_packet packet;
+  for (unsigned i = 0; i < PAIRS; i++) {
+    pairs[i] = loopback_pair(f, p, KEY(1));
+    before[i] = i == FREE ? 0 : pair_fill(&pairs[i]);
+  }
+  for (unsigned i = 0; i < PAIRS; i++) taken[i] = port_send_soon(pairs[i].here, BUF((void *)"soon", 4), 1);
+  for (unsigned i = 0; i < 3; i++) assert_int_equal(port_get(p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+  fixture_abort(f, pairs[ABORTED].here);
+  for (unsigned i = 0; i < ABORTED; i++) {
+    assert_true(taken[i] == 4 || (taken[i] == PORTICO_EAGAIN && i != FREE));
+    fixture_close(f, pairs[i].here); /* what was taken leaves first */
+    assert_int_equal(read_to_end(p, pairs[i].there), before[i] + (taken[i] > 0 ? 4 : 0));
+  }
+}
+
+/* More of them at once than any backend keeps. */
+static void send_soon_of_very_many_loses_nothing(void **state) {
+  enum { MANY = 1030, SIM_MANY = 100 };
+  fixture    *f = *state;
+  port       *p = fixture_port(f, 1);
+  unsigned    count = strcmp(port_name(p), "sim") == 0 ? SIM_MANY : fixture_rounds(MANY);
+  pair       *pairs = fixture_memory(f, count * sizeof *pairs);
+  port_packet packet;
+  char        byte;
+  for (unsigned round = 0; round < 2; round++) {
+    for (unsigned i = 0; i < count; i++) {
+      if (round == 0) pairs[i] = loopback_pair(f, p, KEY(1));
+      assert_int_equal(port_send_soon(pairs[i].here, BUF((void *)"x", 1), 1), 1);
+    }
+    assert_int_equal(port_get(p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+    for (unsigned i = 0; i < count; i++) assert_true(peer_recv(pairs[i].there, &byte, 1) && byte == 'x');
+    assert_int_equal(port_get(p, &packet, 1, 0), PORTICO_ETIMEDOUT);
+  }
+}
+
+static void send_soon_takes_what_is_long_at_once(void **state) {
+  enum { BYTES = 4000 };
+  fixture *f = *state;
+  inlet    in = inlet_open(f);
+  char    *data = fixture_memory(f, BYTES), *back = fixture_memory(f, BYTES);
+  pattern_fill(data, BYTES, 0);
+  assert_int_equal(port_send_soon(in.c.here, BUF(data, BYTES), 1), BYTES);
+  assert_true(peer_recv(in.c.there, back, BYTES) && pattern_holds(back, BYTES, 0));
+  port_buf two[] = {{data, BYTES - 1}, {data + BYTES - 1, 1}};
+  assert_int_equal(port_send_soon(in.c.here, two, 2), BYTES);
+  assert_true(peer_recv(in.c.there, back, BYTES) && pattern_holds(back, BYTES, 0));
+}
+
 int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(r56_data_that_is_there_before_the_wait),
@@ -391,15 +615,25 @@ int main(void) {
       CASE(r56_an_end_that_comes_between_take_and_wait_is_announced),
       CASE(r56_a_reset_is_announced),
       CASE(r56_a_wait_may_be_mixed_with_receives_in_turn),
+      CASE(r56_a_wait_is_the_only_one_that_receives),
+      CASE(r56_bulk_is_taken_in_pieces_of_any_size),
+      CASE(r56_what_came_as_whole_buffers_is_taken_in_any_pieces),
+      CASE(r56_a_reset_ends_bulk),
       CASE(r46_a_cancelled_wait_leaves_the_data),
       CASE(r45_closing_ends_a_wait),
+      CASE(r45_closing_ends_a_wait_for_more_of_much),
+      CASE(r45_what_was_announced_and_not_taken_goes_with_the_handle),
       CASE(r58_a_half_close_leaves_a_wait_alone),
       CASE(r56_no_message_of_a_long_ping_pong_is_missed),
       CASE(send_soon_leaves_with_a_flush),
       CASE(send_soon_leaves_with_the_next_wait),
       CASE(a_send_behind_send_soon_needs_no_other_event_to_end),
       CASE(a_half_close_and_a_close_behind_send_soon_lose_nothing),
+      CASE(send_soon_into_full_connections_leaves_when_there_is_room),
+      CASE(send_soon_of_very_many_loses_nothing),
+      CASE(send_soon_takes_what_is_long_at_once),
       CASE(try_send_takes_what_fits_and_then_says_eagain),
+      CASE(try_send_does_not_overtake_a_send_that_waits),
       CASE(try_send_gathers),
       CASE(after_eagain_a_send_goes_on_when_there_is_room),
       CASE(try_send_tells_of_a_reset),

@@ -272,6 +272,35 @@ static void an_address_belongs_to_one_socket_unless_both_share_it(void **state) 
   world_leave(w);
 }
 
+static void families_do_not_meet(void **state) {
+  (void)state;
+  os_sim   *w = world_calm(1);
+  os_addr   at, v6, v4;
+  os_socket b, c, unnamed = make(OS_TCP), a = OS_SOCKET_NONE;
+  assert_int_equal(os_addr_parse("::1", 0, &v6), 0);
+  assert_int_equal(os_socket_open(OS_TCP, &v6, &a), 0);
+  assert_int_equal(os_socket_bind(a, &v6), 0);
+  assert_int_equal(os_socket_listen(a, 4), 0);
+  assert_int_equal(os_socket_local(a, &at), 0);
+  v4 = addr_of(os_addr_port(&at));
+  b = make(OS_TCP);
+  assert_int_equal(os_socket_bind(b, &v4), 0); /* the number is free there */
+  os_socket_close(b);
+  b = make(OS_TCP);
+  assert_int_equal(connect_to(b, &v4), PORTICO_ECONNREFUSED);
+  assert_int_equal(os_socket_open(OS_TCP, &v6, &c), 0);
+  assert_int_equal(connect_to(c, &at), 0);
+  os_socket_close(accept_from(a));
+  assert_int_equal(os_socket_listen(unnamed, 4), 0); /* on a number of its own */
+  assert_int_equal(os_socket_local(unnamed, &at), 0);
+  assert_true(os_addr_port(&at) != 0);
+  os_socket_close(a);
+  os_socket_close(b);
+  os_socket_close(c);
+  os_socket_close(unnamed);
+  world_leave(w);
+}
+
 static void faults_come_as_often_as_asked_for(void **state) {
   (void)state;
   os_addr   at, family = addr_of(0);
@@ -712,6 +741,7 @@ int main(void) {
       cmocka_unit_test(nobody_listening_refuses),
       cmocka_unit_test(a_full_queue_keeps_a_client_waiting_or_times_it_out),
       cmocka_unit_test(an_address_belongs_to_one_socket_unless_both_share_it),
+      cmocka_unit_test(families_do_not_meet),
       cmocka_unit_test(faults_come_as_often_as_asked_for),
       cmocka_unit_test(a_datagram_arrives_whole_with_its_source),
       cmocka_unit_test(datagrams_are_lost_doubled_and_reordered_only_if_asked_for),

@@ -63,12 +63,17 @@ static void the_scope_of_an_address_survives(void **state) {
 static void what_is_no_numeric_address_is_refused(void **state) {
   static const char *const cases[] = {"",     "localhost", "1",          "127.0.0.1:80", "127.0.0.256", "127.0.0.1.1",
                                       "[::1]", "::1::",     "fe80::1%x%y", ":",            "1.2.3.4 ",    "12345::"};
+  char    endless[100];
+  os_addr none = {.len = 77};
   (void)state;
   for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
     os_addr a = {.len = 77};
     assert_int_equal(os_addr_parse(cases[i], 1, &a), PORTICO_EINVAL);
     assert_int_equal(a.len, 77);
   }
+  memset(endless, '1', sizeof endless - 1);
+  endless[sizeof endless - 1] = '\0';
+  assert_int_equal(os_addr_parse(endless, 1, &none), PORTICO_EINVAL);
 }
 
 static void no_address_has_a_text_and_port_zero(void **state) {
@@ -78,6 +83,9 @@ static void no_address_has_a_text_and_port_zero(void **state) {
   os_addr_format(&none, text);
   assert_string_equal(text, "?");
   assert_int_equal(os_addr_port(&none), 0);
+  none.len = 16; /* of no family at all */
+  os_addr_format(&none, text);
+  assert_string_equal(text, "?");
 }
 
 static void localhost_resolves_to_loopback(void **state) {
@@ -99,6 +107,8 @@ static void a_name_that_cannot_be_is_not_known(void **state) {
   endless[sizeof endless - 1] = '\0';
   assert_int_equal(os_resolve(endless, 1, found, 1), PORTICO_ENAME);
   assert_int_equal(os_resolve("", 1, found, 1), PORTICO_ENAME);
+  endless[70] = '\0'; /* a label of more than 63 letters: nobody is asked */
+  assert_int_equal(os_resolve(endless, 1, found, 1), PORTICO_ENAME);
 }
 
 static void success_is_no_error(void **state) {

@@ -354,6 +354,44 @@ static void rates_change_while_it_runs(void **state) {
       "close(s)");
 }
 
+static void trouble_with_accepting_is_told_at_its_beginning_and_its_end(void **state) {
+  (void)state;
+  run("local s <close> = open({})\n"
+      "local c = assert(s:connect('127.0.0.1', 7000))\n"
+      "s:rates({descriptors = 1})\n"
+      "for _ = 1, 10 do s:turn(0.1) end\n"
+      "assert(logged(s, 'cannot accept'))\n"
+      "s:rates({descriptors = 0})\n"
+      "for _ = 1, 200 do s:turn(0.1) end\n"
+      "assert(exchange(s, c, 'x') == 'x')\n"
+      "exchange(s, connect(s), 'y')\n"
+      "assert(logged(s, 'accepting again'))");
+}
+
+static void only_listeners_that_are_open_are_listed(void **state) {
+  (void)state;
+  run("local s <close> = open({}, [[local portico = require 'portico'\n"
+      "  local a = portico.listen('tcp://127.0.0.1:7001', {})\n"
+      "  portico.listen('tcp://127.0.0.1:7002', {}) portico.listen('tcp://127.0.0.1:7003', {})\n"
+      "  portico.after(1, a.close, a)]])\n"
+      "equal(#s:listening(), 3)\n"
+      "turn_until(s, function() return #s:listening() == 2 end)\n"
+      "equal(#s:listening(), 2) equal(s:listening()[1], 'tcp://127.0.0.1:7002')");
+}
+
+static void a_simulated_network_knows_only_localhost(void **state) {
+  (void)state;
+  run("local s <close> = open({}, [[local portico = require 'portico'\n"
+      "  portico.listen('tcp://localhost:7000', {on_open = function(c) c:send('here') end})\n"
+      "  local function tell(_, why, code) portico.log('info', 'closed ' .. tostring(code)) end\n"
+      "  portico.connect('tcp://elsewhere:7000', {on_close = tell})\n"
+      "  portico.connect('tcp://localhost:7000', {on_data = function(_, d) portico.log('info', 'got ' .. d) end})]])\n"
+      "for _ = 1, 20 do s:turn(0.1) end\n"
+      "local texts = {} for _, r in ipairs(s:take_log()) do texts[#texts + 1] = r.text end\n"
+      "texts = table.concat(texts, ' ')\n"
+      "assert(texts:find('closed ENAME') and texts:find('got here'), texts)");
+}
+
 static void the_trace_tells_what_happens(void **state) {
   (void)state;
   run("local s = open({})\n"
@@ -372,8 +410,12 @@ static void unknown_names_and_numbers_out_of_range_are_errors(void **state) {
   run("fails(\"unknown option 'sed' (there are: seed, \", simulation.open, {sed = 1})\n"
       "fails(\"rates: unknown option 'dely' (there are: delay, split\", simulation.open, {rates = {dely = 1}})\n"
       "fails('delay: a number from 0 to 1', simulation.open, {rates = {delay = 2}})\n"
+      "fails('delay: a number from 0 to 1', simulation.open, {rates = {delay = -0.1}})\n"
+      "fails('delay: a number from 0 to 1', simulation.open, {rates = {delay = 0/0}})\n"
+      "fails('delay: a number from 0 to 1', simulation.open, {rates = {delay = {}}})\n"
       "fails('seed: an integer', simulation.open, {seed = 'x'})\n"
       "fails('buffer: an integer from 1', simulation.open, {buffer = 0})\n"
+      "fails('buffer: an integer from 1', simulation.open, {buffer = 1 << 40})\n"
       "fails('unknown option', simulation.open, {[1] = 1})\n"
       "local s <close> = open({})\n"
       "fails(\"unknown option 'vm' (there are: vms, workers)\", s.load_text, s, 'x', '', {}, {vm = 1})\n"
@@ -507,6 +549,9 @@ int main(void) {
       cmocka_unit_test(equal_seeds_make_equal_runs),
       cmocka_unit_test(nothing_is_left_whatever_goes_wrong),
       cmocka_unit_test(rates_change_while_it_runs),
+      cmocka_unit_test(trouble_with_accepting_is_told_at_its_beginning_and_its_end),
+      cmocka_unit_test(only_listeners_that_are_open_are_listed),
+      cmocka_unit_test(a_simulated_network_knows_only_localhost),
       cmocka_unit_test(the_trace_tells_what_happens),
       cmocka_unit_test(unknown_names_and_numbers_out_of_range_are_errors),
       cmocka_unit_test(a_closed_simulation_says_so),
