@@ -130,10 +130,10 @@ static int64_t recording_now(const recording *r) {
 
 /* Why no more bytes can be kept; NULL: they can. */
 static const char *recording_full(const recording *r, size_t len) {
-  if (r->written_bytes + r->out.bytes + len > RECORDING_FILE_MAX - RECORDING_REST_BYTES) return "the file is full";
-  if (r->out.bytes + len > RECORDING_WAITING_MAX) return "the disk is too slow";
+  if (r->written_bytes + r->out.bytes + len > RECORDING_FILE_MAX - RECORDING_REST_BYTES) return "it has 64 MiB";
+  if (r->out.bytes + len > RECORDING_WAITING_MAX) return "more than 16 MiB wait for the disk";
   if (atomic_load(&recording_all(r)->waiting_bytes) + len > RECORDER_WAITING_MAX) {
-    return "the disk is too slow for all recordings";
+    return "more than 64 MiB of all recordings wait for the disk";
   }
   return NULL;
 }

@@ -1,6 +1,6 @@
 /* recording.h - what a connection receives and sends, written to a file as it happens.   Layer: vm. Strand only.
  *
- * src/vm/README.md tells the format; lua/portico/recording.lua reads it. Nothing here waits for the disk and nothing
+ * src/host/README.md tells the format; lua/portico/recording.lua reads it. Nothing here waits for the disk and nothing
  * fails: a recording that cannot go on ends with a warning, and the connection does not notice. One that is NULL is
  * none: nothing is written.
  *

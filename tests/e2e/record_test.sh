@@ -100,6 +100,10 @@ check 'a line for each' [ "$(grep -c '^portico: replay: .*\.portico: byte [0-9]*
 check 'and no other' [ "$(wc -l <"$T/run.err")" -eq "$size" ]
 has 'none was replayed' "^# $size recordings: 0 equal, 0 different, 0 skipped, $size unreadable"
 
+run "$PORTICO" test $E2E/replay
+check 'the parser refuses what is no recording' [ $code -eq 0 ]
+[ $code -eq 0 ] || cat "$T/run.out"
+
 # A server whose connections end in all ways.
 serve ping "$PORTICO" run --record "$T/ping" tests/bench/ping.lua tcp://127.0.0.1:0
 run "$PORTICO" run $E2E/ping_cuts.lua "$url"
@@ -125,6 +129,24 @@ replays 1 'alone nobody answers' $E2E/chat.lua "$T/chat" -- tcp://127.0.0.1:7000
 has 'so something is missing' ': bytes are missing$'
 replays 2 'connections that the script made' $E2E/chat.lua "$T/chatters" -- tcp://127.0.0.1:7000
 has 'are passed over' '^skip .*: the script made this connection'
+
+# What there is no room for is counted, and the rest of the connection is as it was.
+cat >"$T/large.lua" <<'LUA'
+local listener = assert(require("portico").listen(..., {
+  send_limit = 32 << 20,
+  on_data = function(conn, data) conn:send("before", ("x"):rep(17 << 20), "after") end,
+}))
+io.stderr:write("listening on " .. listener.url .. "\n")
+LUA
+serve large "$PORTICO" run --record "$T/large" --vms 1 "$T/large.lua" tcp://127.0.0.1:0
+run "$PORTICO" run send "$url" --message go --receive "$T/back"
+check 'a piece that is too large to be recorded arrives' [ "$(wc -c <"$T/back")" -eq $((17 * 1048576 + 11)) ]
+stop large
+if [ "$PORTICO_OS" = linux ]; then
+  check 'the recording says how much it lost' grep -q '^[0-9]* lost 17825797$' "$T/large"/*.portico
+  check 'and the log why' grep -q 'recording .*: more than 16 MiB wait for the disk: ' "$T/large.err"
+fi
+replays 0 'it is compared up to there' "$T/large.lua" "$T/large" -- tcp://127.0.0.1:7000
 
 # A program that ends at once, and one whose handler fails.
 cat >"$T/ends.lua" <<'LUA'

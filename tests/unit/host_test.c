@@ -195,6 +195,15 @@ static void opening_without_config_or_output_is_refused(void **state) {
   assert_string_equal(portico_last_error(NULL), "");
 }
 
+static void a_folder_that_cannot_be_made_is_refused(void **state) {
+  (void)state;
+  portico_config config = config_for(NULL);
+  portico_host  *h = NULL;
+  config.record_dir = "no/such/folder";
+  assert_int_equal(portico_open(&config, &h), PORTICO_ENOFILE);
+  assert_null(h);
+}
+
 static void an_unknown_backend_is_not_supported(void **state) {
   (void)state;
   portico_config config = config_for(NULL);
@@ -910,6 +919,7 @@ int main(void) {
       cmocka_unit_test(a_number_out_of_range_is_refused),
       cmocka_unit_test(opening_without_config_or_output_is_refused),
       cmocka_unit_test(an_unknown_backend_is_not_supported),
+      cmocka_unit_test(a_folder_that_cannot_be_made_is_refused),
       WITH_HOST(the_backend_that_info_names_can_be_asked_for),
       WITH_HOST(a_host_closes_without_a_start),
       cmocka_unit_test(closing_nothing_does_nothing),
