@@ -11,8 +11,7 @@ local sim = require "portico.sim"
 local replay = {}
 
 local PATIENCE = 10            -- simulated seconds for what is missing at the end
-local BUFFER = 1024 * 1024     -- bytes of the simulated kernel: a recorded piece arrives in one piece
-local SOCKETS_MAX = 20000
+local SOCKETS_SPARE = 1000     -- for what the script itself opens, beside two for each connection
 local NS = 1e9
 local LOG_SHOWN = 20           -- records
 
@@ -198,7 +197,7 @@ end
 
 -- Plays connections in one network, and says a line for each. Raises a failure if the script cannot be run.
 local function run_session(run, players)
-  local options = { args = run.args, buffer = BUFFER, sockets_max = SOCKETS_MAX }
+  local options = { args = run.args, sockets_max = 2 * #players + SOCKETS_SPARE }
   local mark = sim.mark()
   local net = run.text and sim.load_text(run.text, options) or sim.load(run.script, options)
   local good, problem = failure.catch(play, net, players)

@@ -146,7 +146,7 @@ static void recording_data(recording *r, const char *word, const void *data, siz
     r->lost_bytes += len;
     return;
   }
-  recording_put(r, data, len, "%" PRId64 " %s %zu\n", recording_now(r), word, len);
+  recording_put(r, data, len, "%" PRId64 " %s %" PRIu64 "\n", recording_now(r), word, (uint64_t)len);
   recording_settle(r);
 }
 

@@ -116,6 +116,10 @@ run "$PORTICO" run send "$url" --file "$T/request" --receive "$T/back"
 stop ping
 count=$(recordings "$T/ping")
 check "requests cut at every byte: $count recordings" [ "$count" -gt 200 ]
+if [ "$PORTICO_OS" = windows ]; then # each takes Wine a fifth of a second
+  rm $(ls "$T/ping"/*.portico | tail -n +21)
+  count=$(recordings "$T/ping")
+fi
 replays 0 'they are answered as before' tests/bench/ping.lua "$T/ping" -- tcp://127.0.0.1:7000
 has 'all of them' "^# $count recordings: $count equal, "
 
@@ -169,7 +173,7 @@ ended ends
 check 'a program that stops at once has written all' whole "$T/ends"
 replays 0 'an error, an abort and a stop are replayed' "$T/ends.lua" "$T/ends" -- tcp://127.0.0.1:7000
 has 'all three' '^# 3 recordings: 3 equal'
-[ "$PORTICO_OS" = linux ] || exit
+[ "$PORTICO_OS" = linux ] || exit 0
 
 # A disk that is full: the connection does not notice.
 trap '' XFSZ
@@ -185,7 +189,7 @@ says 2 'it is cut off$' 'that'
 
 # Many at a time leave nothing open.
 open_files() { ls "/proc/$pid_many/fd" | wc -l; }
-ulimit -n 4096 2>/dev/null || { echo "skipped: 1000 clients need 2000 files (ulimit -n is $(ulimit -n))"; exit; }
+ulimit -n 4096 2>/dev/null || { echo "skipped: 1000 clients need 2000 files (ulimit -n is $(ulimit -n))"; exit 0; }
 serve many "$PORTICO" run --record "$T/many" echo tcp://127.0.0.1:0
 cat >"$T/all.lua" <<'LUA'
 local portico = require "portico"

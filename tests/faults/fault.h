@@ -32,6 +32,7 @@
   X(OPEN, EMFILE, ENFILE, ENOENT, EACCES)                                                \
   X(READ, EINTR, EIO)                                                                    \
   X(WRITE, EINTR)                                                                        \
+  X(WRITE_FILE, EINTR, EIO, ENOSPC, EFBIG)                                               \
   X(THREAD, EAGAIN)
 
 typedef enum fault_call {
