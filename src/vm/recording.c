@@ -27,14 +27,14 @@ struct recording {
   vm             *vm;
   recording_state state;
   bool            over;     /* the connection has gone: ends with the last write */
+  const char     *broken;   /* why no more can be written; NULL = it can. Then FAILED, once no write is under way */
   int             open_err; /* what the opening strand brings back */
   os_file         opened;
-  port_handle    *file; /* NULL until it is open, and when FAILED */
-  chunks          out;
+  port_handle    *file;          /* NULL until it is open, and when FAILED */
+  chunks          out;           /* what waits to be written */
   size_t          writing_bytes; /* the first of out, which the port has */
   uint64_t        written_bytes;
   uint64_t        lost_bytes; /* more than 0: nothing is kept any more */
-  const char     *broken;     /* why no more can be written; NULL = it can. Then FAILED, once no write is under way */
   int64_t         start_ns;
   char            path[];
 };
@@ -204,7 +204,7 @@ static void recording_put_url(recording *r, const char *url) {
   char text[ADDRESS_HOST_BYTES + RECORDING_LINE_BYTES];
   snprintf(text, sizeof text, "%s", url);
   for (char *at = text; *at != '\0'; at++) {
-    if ((unsigned char)*at <= ' ') *at = '?';
+    if ((unsigned char)*at <= ' ' || *at == '\x7f') *at = '?';
   }
   recording_append(r, text, strlen(text));
 }

@@ -142,7 +142,7 @@ local listener = assert(require("portico").listen(..., {
 }))
 io.stderr:write("listening on " .. listener.url .. "\n")
 LUA
-serve large "$PORTICO" run --record "$T/large" --vms 1 "$T/large.lua" tcp://127.0.0.1:0
+serve large "$PORTICO" run --record "$T/large" --vms 1 --budget 60000 "$T/large.lua" tcp://127.0.0.1:0
 run "$PORTICO" run send "$url" --message go --receive "$T/back"
 check 'a piece that is too large to be recorded arrives' [ "$(wc -c <"$T/back")" -eq $((17 * 1048576 + 11)) ]
 stop large
