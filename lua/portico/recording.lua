@@ -4,6 +4,7 @@ local recording = {}
 
 local FILE_MAX = 64 * 1024 * 1024  -- bytes; as RECORDING_FILE_MAX in src/vm/recording.h
 local DIGITS_MAX = 19              -- of a number; not all that have so many fit
+local TIME_MAX = 10 ^ 18           -- ns, of one connection: what a simulated clock can wait
 local URL_MAX = 400
 
 ---@class portico.Recording
@@ -100,6 +101,7 @@ local function read_entry(reader, last, seen)
     fail(reader, "a space too many", reader.before)
   end
   local entry = { at = number(reader, at, "the time"), what = word }
+  if entry.at > TIME_MAX then fail(reader, "the time is too great", reader.before) end
   if entry.at < last then fail(reader, "the time goes back", reader.before) end
   for _, other in ipairs(NEVER_AFTER[word]) do
     if seen[other] then fail(reader, ("'%s' behind '%s'"):format(word, other), reader.before) end
@@ -120,8 +122,8 @@ local function read(text)
   if found.direction ~= "accepted" and found.direction ~= "outgoing" then
     fail(reader, "the direction is not 'accepted' or 'outgoing'", reader.before)
   end
-  found.url = header(reader, "url", "[^%c ]+")
-  found.peer = header(reader, "peer", "[^%c ]+")
+  found.url = header(reader, "url", "tcp://[^%c ]+:%d+")
+  found.peer = header(reader, "peer", "tcp://[^%c ]+")
   found.start = number(reader, header(reader, "start", "%d+"), "the start")
   if line(reader, "the header") ~= "" then fail(reader, "no empty line behind the header", reader.before) end
   local entry, last, seen = nil, 0, {}

@@ -103,21 +103,24 @@ local function find_listener(net, url)
     or ("the script listens on %s, but not on %s"):format(table.concat(urls, " and "), url))
 end
 
--- Takes in what has come for one; false if nothing more can come.
+-- Takes in what has come for one; false if nothing more can come. Who sends too much may never stop: such a client
+-- leaves, and so does one that has all that can be compared.
 local function take_in(player)
   local client = player.client
   if not client or client.closed or player.seen then return false end
   local bytes, _, code = client:poll()
   if not bytes then
     player.seen = code == "END" and "end" or "reset"
-  elseif bytes ~= "" then
+  else
     player.pieces[#player.pieces + 1], player.size = bytes, player.size + #bytes
+    local over = player.size - #player.expected
+    if over > 0 or over == 0 and player.open_ended then client:reset() end
   end
   return true
 end
 
 local function done(player)
-  return not take_in(player) or player.problem or player.seen or player.size > #player.expected
+  return not take_in(player) or player.problem
     or player.size == #player.expected and player.ending ~= "end" and player.ending ~= "reset"
 end
 
@@ -147,7 +150,7 @@ local function play(net, players)
     if player.seen and not entry.ended and player.ending ~= "any" then
       player.problem = player.problem or ("the handler %s too early: by then the peer had not %s"):format(
         ENDINGS[player.seen], DEEDS[entry.what])
-    elseif not player.problem then
+    elseif not player.problem and not (player.client and player.client.closed) then
       local good, problem = failure.catch(feed, net, player, entry)
       if not good then player.problem = problem.text end
       net:wait(0, all_in)
@@ -165,14 +168,13 @@ end
 
 -- What differs, in words; nil if nothing does.
 local function difference(player)
-  if player.problem then return player.problem end
   local received, expected = table.concat(player.pieces), player.expected
   if player.open_ended then received = received:sub(1, #expected) end
-  if #received < player.least or received ~= expected:sub(1, #received) then
-    local line = #received < #expected and received == expected:sub(1, #received) and "bytes are missing"
-      or "other bytes were sent"
-    return line .. "\n" .. diff.bytes(expected, received)
+  if received ~= expected:sub(1, #received) then
+    return "other bytes were sent\n" .. diff.bytes(expected, received)
   end
+  if player.problem then return player.problem end
+  if #received < player.least then return "bytes are missing\n" .. diff.bytes(expected, received) end
   local ending = player.seen or "open"
   if player.ending == "any" or player.ending == "open" or ending == player.ending then return nil end
   return ("the handler %s, but in the recording it %s"):format(ENDINGS[ending], ENDINGS[player.ending])

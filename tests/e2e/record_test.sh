@@ -78,6 +78,10 @@ has 'the file is named' "^FAIL $small: other bytes were sent$"
 has 'and what was to come' '^     expected: "hello\\nworld"$'
 has 'and what came' '^     received: "hello\\nWorld"$'
 has 'and the first byte that differs' '^ *^ byte 7$'
+sed 's/conn:send(data)/while conn:send(data) do end/; s/^  on_data/on_drain = function(conn) conn:send "more" end,&/' \
+  scripts/echo.lua >"$T/changed.lua"
+replays 1 'a script that never stops is left' "$T/changed.lua" "$small" -- tcp://127.0.0.1:7000
+has 'what is too much is shown' ' bytes too many$'
 sed 's/conn:send(data)/conn:send(data) conn:close()/' scripts/echo.lua >"$T/changed.lua"
 replays 1 'a script that closes too early is found out' "$T/changed.lua" "$small" -- tcp://127.0.0.1:7000
 has 'and when' ': the handler ended the stream too early: by then the peer had not finished$'
