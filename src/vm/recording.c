@@ -22,6 +22,12 @@ enum {
 
 typedef enum recording_state { RECORDING_OPENING, RECORDING_IDLE, RECORDING_WRITING, RECORDING_FAILED } recording_state;
 
+/* Bytes in memory of their own. Zeroed = none. */
+typedef struct recording_bytes {
+  char  *data;
+  size_t len, room;
+} recording_bytes;
+
 struct recording {
   completion      c; /* first; of the opening, then of each write */
   vm             *vm;
@@ -31,9 +37,10 @@ struct recording {
   int             open_err; /* what the opening strand brings back */
   os_file         opened;
   port_handle    *file;          /* NULL until it is open, and when FAILED */
-  chunks          out;           /* what waits to be written */
-  size_t          writing_bytes; /* the first of out, which the port has */
-  uint64_t        written_bytes;
+  recording_bytes waiting;       /* to be written. Not the chunks of a stream: for one caller alone the compiler puts
+                                    chunks_append into stream_send, which each message runs */
+  recording_bytes writing;       /* which the port has */
+  uint64_t        written_bytes; /* into the file */
   uint64_t        lost_bytes; /* more than 0: nothing is kept any more */
   int64_t         start_ns;
   char            path[];
@@ -50,9 +57,10 @@ static void recording_warn(const recording *r, const char *why) {
 
 /* ---- the queue ---- */
 
-static void recording_drop(recording *r, size_t bytes) {
-  chunks_drop(&r->out, &r->vm->turn.pool, bytes);
-  atomic_fetch_sub(&recording_all(r)->waiting_bytes, bytes);
+static void recording_drop(recording *r, recording_bytes *b) {
+  atomic_fetch_sub(&recording_all(r)->waiting_bytes, b->len);
+  free(b->data);
+  *b = (recording_bytes){0};
 }
 
 static void recording_free(recording *r) {
@@ -65,7 +73,8 @@ static void recording_free(recording *r) {
 /* Nothing more goes into the file. */
 static void recording_fail(recording *r) {
   recording_warn(r, r->broken);
-  recording_drop(r, r->out.bytes);
+  recording_drop(r, &r->waiting);
+  recording_drop(r, &r->writing);
   if (r->file != NULL) port_handle_close(r->file);
   r->file = NULL;
   r->state = RECORDING_FAILED;
@@ -74,12 +83,11 @@ static void recording_fail(recording *r) {
 static void recording_on_written(completion *c);
 
 static void recording_start_write(recording *r) {
-  port_buf piece;
-  size_t   bytes;
-  if (chunks_gather(&r->out, &piece, 1, 1, &bytes) == 0) return;
+  if (r->waiting.len == 0) return;
+  r->writing = r->waiting;
+  r->waiting = (recording_bytes){0};
   r->c.run = recording_on_written;
-  r->writing_bytes = piece.len;
-  int err = port_write(r->file, &r->c.op, piece.data, piece.len, r->written_bytes);
+  int err = port_write(r->file, &r->c.op, r->writing.data, r->writing.len, r->written_bytes);
   if (err < 0) r->broken = portico_error_text(err);
   else r->state = RECORDING_WRITING;
 }
@@ -95,16 +103,27 @@ static void recording_on_written(completion *c) {
   recording *r = (recording *)c;
   r->state = RECORDING_IDLE;
   if (c->err < 0) r->broken = portico_error_text(c->err);
-  recording_drop(r, r->writing_bytes);
-  r->written_bytes += r->writing_bytes;
+  r->written_bytes += r->writing.len;
+  recording_drop(r, &r->writing);
   recording_settle(r);
 }
 
 static void recording_append(recording *r, const void *data, size_t len) {
+  recording_bytes *b = &r->waiting;
   if (r->broken != NULL) return; /* it would not stand where it belongs */
-  int err = chunks_append(&r->out, &r->vm->turn.pool, data, len);
-  if (err < 0) r->broken = portico_error_text(err);
-  else atomic_fetch_add(&recording_all(r)->waiting_bytes, len);
+  if (len > b->room - b->len) {
+    size_t room = 2 * (b->len + len);
+    char  *more = realloc(b->data, room);
+    if (more == NULL) {
+      r->broken = portico_error_text(PORTICO_ENOMEM);
+      return;
+    }
+    b->data = more;
+    b->room = room;
+  }
+  memcpy(b->data + b->len, data, len);
+  b->len += len;
+  atomic_fetch_add(&recording_all(r)->waiting_bytes, len);
 }
 
 /* ---- entries ---- */
@@ -130,8 +149,9 @@ static int64_t recording_now(const recording *r) {
 
 /* Why no more bytes can be kept; NULL: they can. */
 static const char *recording_full(const recording *r, size_t len) {
-  if (r->written_bytes + r->out.bytes + len > RECORDING_FILE_MAX - RECORDING_REST_BYTES) return "it has 64 MiB";
-  if (r->out.bytes + len > RECORDING_WAITING_MAX) return "more than 16 MiB wait for the disk";
+  size_t unwritten = r->waiting.len + r->writing.len;
+  if (r->written_bytes + unwritten + len > RECORDING_FILE_MAX - RECORDING_REST_BYTES) return "it has 64 MiB";
+  if (unwritten + len > RECORDING_WAITING_MAX) return "more than 16 MiB wait for the disk";
   if (atomic_load(&recording_all(r)->waiting_bytes) + len > RECORDER_WAITING_MAX) {
     return "more than 64 MiB of all recordings wait for the disk";
   }

@@ -27,9 +27,10 @@ typedef enum recording_direction { RECORDING_ACCEPTED, RECORDING_OUTGOING } reco
  * result   NULL: nothing is recorded in this host, or there is no memory (which is logged) */
 recording *recording_open(vm *v, recording_direction direction, const char *url, const os_addr *peer);
 
-/* Notes what the handler is about to get, and what it has sent. */
-void recording_received(recording *r, const void *data, size_t len);
-void recording_sent(recording *r, const void *data, size_t len);
+/* Notes what the handler is about to get, and what it has sent. (Cold: else they are compiled into the way of each
+ * message, which costs connections that are not recorded more than the test for them.) */
+__attribute__((cold)) void recording_received(recording *r, const void *data, size_t len);
+__attribute__((cold)) void recording_sent(recording *r, const void *data, size_t len);
 
 /* Notes that something else has happened: one lower-case word of the format. */
 void recording_note(recording *r, const char *word);
