@@ -1,4 +1,4 @@
-/* folder.c - folders for tests: the one thing that neither ISO C nor os/ makes. */
+/* folder.c - folders for tests, of names that nobody else has. */
 #include "folder.h"
 
 #include <stdio.h>

@@ -159,6 +159,22 @@ end
 ---Runs until nothing is left to do right now. (What runs takes microseconds of the simulated time.)
 function Net:settle() self:advance(0) end
 
+---Lets time pass, and runs what becomes due, until ready() returns anything but nil.
+---@param seconds number the longest time
+---@param ready fun(): any
+---@return any answer of ready; nil: the time is over
+function Net:wait(seconds, ready)
+  check_open(self)
+  return turn_until(self, seconds, ready)
+end
+
+---The addresses that the handler listens on.
+---@return string[]
+function Net:listening()
+  check_open(self)
+  return self.world:listening()
+end
+
 ---Seconds of the simulated clock.
 ---@return number
 function Net:now() return self.world:now() end
@@ -420,6 +436,12 @@ end
 function Client:receive()
   check_usable(self)
   self.net:settle()
+  return self:poll()
+end
+
+---As receive, but nothing runs first: for use in net:wait.
+function Client:poll()
+  check_usable(self)
   pull(self)
   if self.inbox ~= "" then return take(self, #self.inbox) end
   if self.ended then return nil, "the handler ended the stream", "END" end

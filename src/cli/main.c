@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/misuse.h"
+#include "cli/replay.h"
 #include "cli/run.h"
 #include "cli/test.h"
 #include "portico.h"
@@ -13,11 +14,12 @@ static int help_command(int argc, char **argv) {
   puts("usage: portico COMMAND [ARGS...]\n"
        "An embeddable, Lua-scripted network server.\n"
        "\n"
-       "  run SCRIPT [ARGS...]  run a script: a path, or the name of a default script (portico run --help)\n"
-       "  check SCRIPT          compile a script without running it\n"
-       "  test PATH...          run tests of handlers in a simulated network (portico test --help)\n"
-       "  --help                this page\n"
-       "  --version             the version of this program\n"
+       "  run SCRIPT [ARGS...]   run a script: a path, or the name of a default script (portico run --help)\n"
+       "  check SCRIPT           compile a script without running it\n"
+       "  test PATH...           run tests of handlers in a simulated network (portico test --help)\n"
+       "  replay SCRIPT FILE...  feed a script with recorded connections, and compare (portico replay --help)\n"
+       "  --help                 this page\n"
+       "  --version              the version of this program\n"
        "\n"
        "Exit codes: 0 done, 1 the script or the system failed, 2 the command line makes no sense.\n"
        "Ctrl-C or SIGTERM lets connections end (--grace), a second one stops at once.\n"
@@ -38,6 +40,7 @@ static const struct {
     {"run", run_command},
     {"check", check_command},
     {"test", test_command},
+    {"replay", replay_command},
     {"--help", help_command},
     {"--version", version_command},
 };

@@ -40,6 +40,8 @@ static const option known[] = {
      "processor time that one call of a handler may take (1000)"},
     {"grace", OPTION_SECONDS, offsetof(options, grace_s), 0, 86400, "SECONDS",
      "time that connections get to end after the first Ctrl-C or SIGTERM (5)"},
+    {"record", OPTION_WORD, offsetof(options, config.record_dir), 0, 0, "DIR",
+     "record each connection into a file there, for portico replay (off)"},
     {"log-level", OPTION_LEVEL, offsetof(options, config.log_level), 0, 0, "LEVEL",
      "least level to log: debug, info, warn, error or off (info)"},
     {"log-format", OPTION_FORMAT, offsetof(options, log_json), 0, 0, "FORMAT",

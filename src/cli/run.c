@@ -61,6 +61,9 @@ static int open_failed(const options *o, int err) {
     return misuse("run: --backend %s: no such completion port on this system (try --backend auto)",
                   o->config.backend);
   }
+  if (o->config.record_dir != NULL && err != PORTICO_ENOMEM && err != PORTICO_EMFILE && err != PORTICO_ENOTSUP) {
+    return misuse("run: --record %s: cannot write there: %s", o->config.record_dir, portico_error_text(err));
+  }
   return run_failed(o, "cannot start: %s", portico_error_text(err));
 }
 

@@ -24,6 +24,11 @@ static bool readable_file(const char *path) {
   return readable;
 }
 
+const char *script_default_text(const char *script) {
+  const embedded_file *f = default_script(script);
+  return f == NULL || readable_file(script) ? NULL : f->text;
+}
+
 int script_load(portico_host *host, const char *script, int argc, char **argv) {
   const embedded_file *f = default_script(script);
   const char *const   *args = (const char *const *)argv;

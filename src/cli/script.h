@@ -8,6 +8,9 @@
 /* Name of a script that is part of this program ("echo"); NULL after the last. */
 const char *script_default_name(size_t index);
 
+/* The text of the default script that the word names; NULL: none, or there is a file at that path. */
+const char *script_default_text(const char *script);
+
 /* Compiles the script: a file if there is one at that path, else the default script of that name.
  * result   as portico_load_file */
 int script_load(portico_host *host, const char *script, int argc, char **argv);

@@ -2,11 +2,10 @@
 
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "cli/log.h"
 #include "cli/misuse.h"
+#include "cli/tool.h"
 #include "portico.h"
 
 /* What a host runs; the work is done in lua/portico/testing.lua. */
@@ -25,40 +24,7 @@ static const struct {
 };
 enum { KNOWN = sizeof known / sizeof known[0] };
 
-/* The words that the script gets: "--name=value" for each option, "--", the files. */
-typedef struct words {
-  char **word;
-  int    count, room;
-  bool   failed; /* out of memory; says so once, at the end */
-} words;
-
 static const char *option_name(size_t index) { return index < KNOWN ? known[index].name : NULL; }
-
-static void words_add(words *w, const char *before, const char *text) {
-  if (w->count == w->room) {
-    int    room = w->room == 0 ? 16 : w->room * 2;
-    char **more = realloc(w->word, (size_t)room * sizeof *more);
-    if (more == NULL) {
-      w->failed = true;
-      return;
-    }
-    w->word = more;
-    w->room = room;
-  }
-  size_t size = strlen(before) + strlen(text) + 1;
-  char  *word = malloc(size);
-  w->failed = w->failed || word == NULL;
-  if (word == NULL) return;
-  snprintf(word, size, "%s%s", before, text);
-  w->word[w->count++] = word;
-}
-
-static void words_add_file(const char *path, void *arg) { words_add(arg, "", path); }
-
-static void words_free(words *w) {
-  for (int i = 0; i < w->count; i++) free(w->word[i]);
-  free(w->word);
-}
 
 static int test_help(void) {
   puts("usage: portico test [OPTIONS] PATH...\n"
@@ -155,37 +121,15 @@ static int find_tests(words *w, int argc, char **argv) {
   return CLI_DONE;
 }
 
-static int failed(const char *what, const char *why) {
-  fprintf(stderr, "portico: test: %s: %s\n", what, why);
-  return CLI_FAILED;
-}
-
-/* One VM and one worker: the tests run in the main chunk, one after the other. What they simulate has its own. */
-static int run_tests(const words *w) {
-  portico_config config = PORTICO_CONFIG_DEFAULT;
-  config.vms = config.concurrency = config.workers = 1;
-  config.log_fn = log_text;
-  portico_host *host = NULL;
-  int           exit_code = CLI_DONE, err = portico_open(&config, &host);
-  if (err < 0) return failed("cannot start", portico_error_text(err));
-  const char *const *args = (const char *const *)w->word;
-  err = portico_load_string(host, "portico.test.lua", test_script, sizeof test_script - 1, w->count, args);
-  if (err == 0) err = portico_start(host);
-  if (err == 0) err = portico_wait(host, &exit_code);
-  if (err < 0) exit_code = failed("the tests cannot be run", portico_last_error(host));
-  portico_close(host);
-  return exit_code;
-}
-
 static int test_paths(words *w, int argc, char **argv) {
   if (argc == 0) return misuse("test: no path given (a folder, or a test file: portico test --help)");
   int exit_code = find_tests(w, argc, argv);
   if (exit_code != CLI_DONE) return exit_code;
-  return w->failed ? failed("cannot start", portico_error_text(PORTICO_ENOMEM)) : run_tests(w);
+  return tool_run("test", test_script, w);
 }
 
 int test_command(int argc, char **argv) {
-  words w = {0};
+  words w = {0}; /* "--name=value" for each option, "--", the files */
   int   paths = 0, exit_code = options_read(&w, argc, argv, &paths);
   if (exit_code < 0)
     exit_code = test_help();

@@ -118,6 +118,7 @@ static int host_open_runtime(portico_host *h) {
       .memory_bytes = h->config.memory_bytes,
       .budget_ns = h->config.own_loop ? 0 : (int64_t)h->config.budget_ms * OS_NS_PER_MS,
       .budget_signal = h->config.budget_signal,
+      .record_dir = h->config.record_dir,
       .find_module = host_find_module,
       .on_idle = host_on_idle,
       .arg = h,
@@ -172,6 +173,7 @@ int portico_open(const portico_config *config, portico_host **out_host) {
   err = host_open_runtime(h);
   if (err < 0) goto undo_port;
   h->config.backend = port_name(h->port);
+  h->config.record_dir = NULL; /* as all that belongs to the caller */
   *out_host = h;
   return 0;
 undo_port:

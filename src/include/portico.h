@@ -104,6 +104,10 @@ typedef struct portico_config {
   bool              own_loop;      /* no threads: the caller drives the host, see portico_step. Nothing watches handlers
                                       then: they have no time budget, and garbage is not collected in quiet moments.
                                       concurrency is 1 unless given, so vms is, too; workers is 0 */
+  const char       *record_dir;    /* NULL = none; else each connection is recorded into a file in this folder, which
+                                      is made if only it is missing. src/host/README.md tells what they hold: all
+                                      that connections carry, for nobody but this user to read (on Windows, for whom
+                                      the folder is open). A recording that fails harms no connection; it is logged */
   portico_log_level log_level;     /* records below it are not made */
   portico_log_fn    log_fn;        /* NULL = nobody listens */
   void             *log_arg;
@@ -121,7 +125,8 @@ const char *portico_error_text(int err);
 const char *portico_error_name(int err);
 
 /* Makes a host: port, VMs (empty), no threads yet. config may go after the call, the strings in it too.
- * errors   EINVAL (a number out of range), ENOTSUP (no such backend here), ENOMEM, EMFILE
+ * errors   EINVAL (a number out of range), ENOTSUP (no such backend here), ENOMEM, EMFILE; of record_dir: ENOFILE (nor
+ *          the folder around it), EEXIST (it is a file), EACCES, EROFS, ENOSPC, EIO
  * owns     *out_host is yours until portico_close */
 int portico_open(const portico_config *config, portico_host **out_host);
 

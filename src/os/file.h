@@ -14,6 +14,7 @@ enum {
   OS_FILE_CREATE = 4,    /* make it if there is none */
   OS_FILE_NEW = 8,       /* with OS_FILE_CREATE: there must be none */
   OS_FILE_TRUNCATE = 16, /* with OS_FILE_WRITE: forget what is in it */
+  OS_FILE_PRIVATE = 32,  /* with OS_FILE_CREATE: other users may not open it (Windows: what the folder's rules say) */
 };
 
 /* Opens a file; the path is UTF-8. As on POSIX others may open, rename and remove it meanwhile. Blocks.

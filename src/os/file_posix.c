@@ -10,6 +10,7 @@
 
 enum {
   FILE_MODE = 0666,          /* less what the umask takes away */
+  FILE_MODE_PRIVATE = 0600,
   FILE_CALL_BYTES = 1 << 30, /* more in one call no system promises */
 };
 
@@ -33,7 +34,7 @@ int os_file_open(const char *path, unsigned how, os_file *out) {
   if ((how & OS_FILE_CREATE) != 0 && (how & OS_FILE_NEW) != 0) flags |= O_EXCL;
   if ((how & OS_FILE_TRUNCATE) != 0) flags |= O_TRUNC;
   int f;
-  do f = open(path, flags, FILE_MODE);
+  do f = open(path, flags, (how & OS_FILE_PRIVATE) != 0 ? FILE_MODE_PRIVATE : FILE_MODE);
   while (f < 0 && errno == EINTR);
   if (f < 0) return os_error(errno);
   int err = file_check(f);

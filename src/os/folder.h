@@ -1,4 +1,4 @@
-/* folder.h - what is in a folder.   Layer: os. */
+/* folder.h - what is in a folder, and making one.   Layer: os. */
 #ifndef PORTICO_OS_FOLDER_H
 #define PORTICO_OS_FOLDER_H
 #include <stdbool.h>
@@ -12,5 +12,9 @@ int os_folder_each(const char *path, os_folder_on_entry on_entry, void *arg);
 
 /* Tells what is at a path, links followed: 1 a folder, 0 anything else. errors: as above */
 int os_folder_is(const char *path);
+
+/* Makes a folder that only its owner may enter (Windows: as the folder around it says). Blocks.
+ * errors   EEXIST (there is something already), ENOFILE (no folder around it), EACCES, EROFS, ENOSPC, EIO */
+int os_folder_make(const char *path);
 
 #endif

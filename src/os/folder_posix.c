@@ -35,3 +35,7 @@ int os_folder_is(const char *path) {
   if (stat(path, &s) != 0) return os_error(errno);
   return S_ISDIR(s.st_mode) ? 1 : 0;
 }
+
+int os_folder_make(const char *path) {
+  return mkdir(path, 0700) == 0 ? 0 : os_error(errno);
+}

@@ -58,3 +58,12 @@ int os_folder_is(const char *path) {
   if (attributes == INVALID_FILE_ATTRIBUTES) return os_error((int)raw);
   return (attributes & FILE_ATTRIBUTE_DIRECTORY) != 0 ? 1 : 0;
 }
+
+int os_folder_make(const char *path) {
+  int      err;
+  wchar_t *wide = folder_path(path, L"", &err);
+  if (wide == NULL) return err;
+  err = CreateDirectoryW(wide, NULL) ? 0 : os_error((int)GetLastError());
+  free(wide);
+  return err;
+}

@@ -132,7 +132,7 @@ static bool thread_wait_locked(os_sim *w, const void *on, os_event *event, bool 
   thread_pass_on_locked(w);
   bool took = t->took;
   t->until_ns = INT64_MAX;
-  t->took = t->looks = false;
+  t->waits = t->took = t->looks = false;
   t->event = NULL;
   t->on = NULL;
   return took;

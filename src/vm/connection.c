@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/error.h"
+#include "vm/recording.h"
 #include "vm/server.h"
 
 enum { CONNECTION_ID = 0, CONNECTION_RESOLVED_MAX = 8 };
@@ -28,6 +29,7 @@ typedef struct connection connection;
 struct connection {
   slot_id     id;
   const void *object; /* address of its Lua object, which stays as long as it is in the table of objects */
+  recording  *recording; /* NULL = none */
   stream      stream; /* beside what each message touches, too */
   os_addr     peer;
 };
@@ -85,6 +87,7 @@ static bool connection_tell(connection *c, handler_event event) {
 static void connection_on_open(stream *s) {
   connection *c = connection_of(s);
   os_socket_peer(port_handle_socket(s->handle), &c->peer); /* one of several, if it was a name */
+  recording_note(c->recording, "open");
   connection_tell(c, ON_OPEN);
 }
 
@@ -93,6 +96,7 @@ static void connection_on_data(stream *s, const void *data, size_t len) {
   connection *c = connection_of(s);
   vm         *v = connection_vm(c);
   lua_State  *L = v->L;
+  if (c->recording != NULL) recording_received(c->recording, data, len);
   if (v->receiver == NULL || v->receiver->stream.group != c->stream.group) {
     if (!handlers_push(connection_handlers(c), ON_DATA)) return;
     lua_replace(L, ARRIVALS_HANDLER);
@@ -131,9 +135,16 @@ void connection_deliver(turn *t) {
   }
 }
 
+static int connection_finish(connection *c) {
+  int err = stream_shutdown(&c->stream);
+  if (err == 0) recording_note(c->recording, "shutdown");
+  return err;
+}
+
 static void connection_on_end(stream *s) {
   connection *c = connection_of(s);
-  if (!connection_tell(c, ON_END)) stream_shutdown(s); /* without a wish of its own the script is done, too */
+  recording_note(c->recording, "received-end");
+  if (!connection_tell(c, ON_END)) connection_finish(c); /* without a wish of its own the script is done, too */
 }
 
 static void connection_on_drain(stream *s) {
@@ -167,6 +178,8 @@ static void connection_free(connection *c) {
 static void connection_on_close(stream *s, int err) {
   connection *c = connection_of(s);
   lua_State  *L = connection_vm(c)->L;
+  recording_close(c->recording, err);
+  c->recording = NULL;
   lua_pushcfunction(L, connection_push_end);
   if (handlers_push(connection_handlers(c), ON_CLOSE)) {
     connection_push(c);
@@ -250,6 +263,7 @@ static int connection_open(vm *v, handlers *h, os_socket socket, const os_addr *
     return err;
   }
   c->peer = *peer;
+  c->recording = recording_open(v, RECORDING_ACCEPTED, h->where, peer);
   os_socket_set_nodelay(socket, h->nodelay);
   err = stream_open(&c->stream, socket);
   if (err < 0) stream_fail(&c->stream, err);
@@ -364,7 +378,9 @@ int connection_connect(lua_State *L, handlers *h, const address *to) {
   int         err = connection_new(h, L, &c);
   if (err < 0) return err;
   connection_count(v);
-  if (address_numeric(to, &c->peer)) connection_begin(c, &c->peer, 1);
+  bool numeric = address_numeric(to, &c->peer);
+  c->recording = recording_open(v, RECORDING_OUTGOING, h->where, &c->peer);
+  if (numeric) connection_begin(c, &c->peer, 1);
   else if ((err = connection_look_up(c, to)) < 0) stream_fail(&c->stream, err);
   lua_rawgetp(L, LUA_REGISTRYINDEX, connection_type);
   lua_rawgeti(L, -1, connection_place(c->id));
@@ -399,6 +415,12 @@ static int connection_answer(lua_State *L, int err) {
   return 1;
 }
 
+static int connection_queue(connection *c, const char *data, size_t len) {
+  int err = stream_send(&c->stream, data, len);
+  if (c->recording != NULL && (err == 0 || err == PORTICO_EAGAIN)) recording_sent(c->recording, data, len);
+  return err;
+}
+
 /* conn:send(data, ...) -> true | false | nil, message, code */
 static int connection_send(lua_State *L) {
   int         last = lua_gettop(L);
@@ -409,10 +431,10 @@ static int connection_send(lua_State *L) {
   if (data == NULL) luaL_checkstring(L, 2); /* says what is wrong */
   for (int i = 3; i <= last; i++) luaL_checkstring(L, i); /* all or nothing */
   if (c == NULL) return vm_push_error(L, PORTICO_ECLOSED, NULL);
-  int err = stream_send(&c->stream, data, len);
+  int err = connection_queue(c, data, len);
   for (int i = 3; i <= last && (err == 0 || err == PORTICO_EAGAIN); i++) {
     data = lua_tolstring(L, i, &len);
-    err = stream_send(&c->stream, data, len);
+    err = connection_queue(c, data, len);
   }
   if (err < 0 && err != PORTICO_EAGAIN) return vm_push_error(L, err, NULL);
   lua_pushboolean(L, err == 0);
@@ -421,17 +443,21 @@ static int connection_send(lua_State *L) {
 
 static int connection_shutdown(lua_State *L) {
   connection *c = connection_check_arg(L);
-  return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_shutdown(&c->stream));
+  return connection_answer(L, c == NULL ? PORTICO_ECLOSED : connection_finish(c));
 }
 
 static int connection_close(lua_State *L) {
   connection *c = connection_check_arg(L);
-  return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_close(&c->stream));
+  int         err = c == NULL ? PORTICO_ECLOSED : stream_close(&c->stream);
+  if (err == 0) recording_note(c->recording, "close");
+  return connection_answer(L, err);
 }
 
 static int connection_abort(lua_State *L) {
   connection *c = connection_check_arg(L);
-  return connection_answer(L, c == NULL ? PORTICO_ECLOSED : stream_abort(&c->stream, PORTICO_ECANCELED));
+  int         err = c == NULL ? PORTICO_ECLOSED : stream_abort(&c->stream, PORTICO_ECANCELED);
+  if (err == 0) recording_note(c->recording, "abort");
+  return connection_answer(L, err);
 }
 
 static int connection_tostring(lua_State *L) {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/error.h"
 #include "os/clock.h"
+#include "vm/recorder.h"
 #include "vm/server.h"
 #include "vm/vm.h"
 
@@ -159,7 +160,9 @@ int runtime_open(const runtime_options *options, runtime **out_rt) {
   os_mutex_init(&rt->lock);
   strand_init(&rt->control, options->port, NULL);
   strand_init(&rt->resolving, options->port, NULL);
-  int err = PORTICO_ENOMEM;
+  int err = options->record_dir == NULL ? 0 : recorder_open(options->port, options->record_dir, &rt->recorder);
+  if (err < 0) goto fail;
+  err = PORTICO_ENOMEM;
   rt->vms = calloc(options->vms, sizeof *rt->vms);
   if (rt->vms == NULL) goto fail;
   for (unsigned i = 0; i < options->vms; i++) {
@@ -184,6 +187,7 @@ void runtime_close(runtime *rt) {
   }
   server_free_lost(rt);
   free(rt->vms);
+  if (rt->recorder != NULL) recorder_close(rt->recorder);
   strand_fini(&rt->resolving);
   strand_fini(&rt->control);
   os_mutex_fini(&rt->lock);

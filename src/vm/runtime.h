@@ -12,6 +12,7 @@
 typedef struct runtime runtime;
 typedef struct vm      vm;
 typedef struct server  server;
+typedef struct recorder recorder;
 
 /* What the host decides; fixed after runtime_open. */
 typedef struct runtime_options {
@@ -21,6 +22,7 @@ typedef struct runtime_options {
   size_t    memory_bytes; /* cap of each VM */
   int64_t   budget_ns;    /* processor time of one handler call; 0 = no limit, and nobody looks */
   int       budget_signal;
+  const char *record_dir;     /* NULL = connections are not recorded; not used after runtime_open */
   /* A Lua module that comes with the program, or false. */
   bool (*find_module)(const char *name, const char **out_text, size_t *out_len);
   void (*on_idle)(void *arg); /* nothing is alive any more, or the end was asked for: look. threads: any */
@@ -36,6 +38,7 @@ struct runtime {
   runtime_options   options;
   vm              **vms;       /* fixed */
   struct watchdog  *watchdog;  /* fixed; NULL while the VMs are closed */
+  recorder         *recorder;  /* fixed; NULL = connections are not recorded */
   _Atomic int       state; /* runtime_state, only ever upwards */
   _Atomic int       exit_code;
   unsigned char     apart[RUNTIME_LINE_BYTES];
@@ -54,7 +57,7 @@ struct runtime {
   unsigned          grace_step;     /* control only: 0 waiting for the end, 1 closed all, 2 aborted all */
 };
 
-/* Makes the VMs, empty. errors: ENOMEM, EAGAIN (no thread for the watchdog) */
+/* Makes the VMs, empty. errors: ENOMEM, EAGAIN (no thread for the watchdog), those of recorder_open */
 int runtime_open(const runtime_options *options, runtime **out_rt);
 
 /* Frees all. Nothing may be alive, no worker left. */

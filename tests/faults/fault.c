@@ -211,6 +211,7 @@ FAULT_WRAP(SOCKETPAIR, socketpair, (int family, int type, int protocol, int out[
 FAULT_WRAP_SIZE(SEND, send, (int s, const void *data, size_t len, int flags), (s, data, len, flags))
 FAULT_WRAP_SIZE(READ, pread, (int fd, void *out, size_t len, off_t offset), (fd, out, len, offset))
 FAULT_WRAP_SIZE(WRITE, write, (int fd, const void *data, size_t len), (fd, data, len))
+FAULT_WRAP_SIZE(WRITE_FILE, pwrite, (int fd, const void *data, size_t len, off_t offset), (fd, data, len, offset))
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);

@@ -33,6 +33,7 @@
   X(OPEN, EMFILE, ENFILE, ENOENT, EACCES)                                                \
   X(READ, EINTR, EIO)                                                                    \
   X(WRITE, EINTR)                                                                        \
+  X(WRITE_FILE, EINTR, EIO, ENOSPC, EFBIG)                                               \
   X(THREAD, EAGAIN)                                                                      \
   X(AT_EXIT, ENOMEM)                                                                     \
   X(SOCKETPAIR, EMFILE, ENFILE, ENOBUFS)                                                 \

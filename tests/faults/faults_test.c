@@ -46,13 +46,14 @@ static void run_for_every_n(const scenario *s, fault_call call, int err, bool on
 }
 
 static const scenario scenarios[] = {
-    {"plain", "epoll", 1, 1, ""},
-    {"crowded", "epoll", 2, 2, ""},
-    {"apart", "epoll", 2, 2, "reuse_port = true"},
-    {"ringed", "uring", 1, 1, ""},
-    {"rings", "uring", 2, 2, ""},
+    {"plain", "epoll", 1, 1, "", false},
+    {"crowded", "epoll", 2, 2, "", false},
+    {"apart", "epoll", 2, 2, "reuse_port = true", false},
+    {"recorded", "epoll", 1, 1, "", true},
+    {"ringed", "uring", 1, 1, "", false},
+    {"rings", "uring", 2, 2, "", false},
 };
-enum { PLAIN, CROWDED, APART, RINGED, RINGS, SCENARIOS };
+enum { PLAIN, CROWDED, APART, RECORDED, RINGED, RINGS, SCENARIOS };
 
 static int run_one(const char *one) {
   char          name[32], how[8], where[32];
@@ -99,6 +100,11 @@ static void each_allocation_fails_with_a_listener_for_each_vm(void **state) {
   fail_each_allocation(&scenarios[APART]);
 }
 
+static void each_allocation_fails_while_it_records(void **state) {
+  (void)state;
+  fail_each_allocation(&scenarios[RECORDED]);
+}
+
 /* False also where the kernel, seccomp or a limit refuses it, and epoll would serve. */
 static bool ring_is_there(void) {
   portico_config config = PORTICO_CONFIG_DEFAULT;
@@ -141,6 +147,17 @@ static void each_system_call_fails_with_each_error(void **state) {
   report();
 }
 
+static void each_call_for_files_fails_while_it_records(void **state) {
+  (void)state;
+  static const fault_call calls[] = {FAULT_OPEN, FAULT_WRITE_FILE, FAULT_CLOSE, FAULT_THREAD};
+  for (size_t call = 0; call < sizeof calls / sizeof calls[0]; call++) {
+    for (unsigned i = 0; fault_error(calls[call], i) != 0; i++) {
+      run_for_every_n(&scenarios[RECORDED], calls[call], fault_error(calls[call], i), false, 1);
+    }
+  }
+  report();
+}
+
 static void system_calls_fail_at_random(void **state) {
   (void)state;
   const char *one = getenv("PORTICO_SEED");
@@ -166,8 +183,10 @@ int main(void) {
       cmocka_unit_test(each_allocation_fails),
       cmocka_unit_test(each_allocation_fails_with_two_vms),
       cmocka_unit_test(each_allocation_fails_with_a_listener_for_each_vm),
+      cmocka_unit_test(each_allocation_fails_while_it_records),
       cmocka_unit_test(each_allocation_fails_on_io_uring),
       cmocka_unit_test(each_system_call_fails_with_each_error),
+      cmocka_unit_test(each_call_for_files_fails_while_it_records),
       cmocka_unit_test(system_calls_fail_at_random),
   };
   const struct CMUnitTest seed[] = {cmocka_unit_test(system_calls_fail_at_random)};

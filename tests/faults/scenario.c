@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "faults/fault.h"
+#include "folder.h"
 #include "portico.h"
 
 enum { PATIENCE_S = 20, VISITORS = 5, ROUNDS = 2, MESSAGE_BYTES = 20000, BIG_BYTES = 400000 };
@@ -150,7 +151,33 @@ static void host_end(portico_host *h, bool started) {
   portico_close(h);
 }
 
+/* A folder for recordings: made before a run, and emptied and removed after it. */
+static void recordings_begin(folder *d) {
+  fault_exempt(true);
+  if (folder_make(d) != 0) {
+    fprintf(stderr, "cannot make a folder: %s\n", current);
+    exit(1);
+  }
+  fault_exempt(false);
+}
+
+static void remove_recording(const char *path, void *arg) {
+  (void)arg;
+  remove(path);
+}
+
+static void recordings_end(folder *d) {
+  fault_exempt(true);
+  portico_find_files(d->path, "", remove_recording, NULL);
+  if (folder_remove(d) != 0) {
+    fprintf(stderr, "something is left in %s: %s\n", d->path, current);
+    exit(1);
+  }
+  fault_exempt(false);
+}
+
 bool scenario_run(const scenario *s, const char *what) {
+  folder         recordings;
   portico_config config = PORTICO_CONFIG_DEFAULT;
   config.backend = s->backend;
   config.vms = s->vms;
@@ -158,6 +185,10 @@ bool scenario_run(const scenario *s, const char *what) {
   config.log_fn = on_log;
   config.log_level = PORTICO_LOG_INFO;
   current = what;
+  if (s->recorded) {
+    recordings_begin(&recordings);
+    config.record_dir = recordings.path;
+  }
   signal(SIGALRM, on_alarm);
   alarm(PATIENCE_S);
   atomic_store(&url_port, 0);
@@ -166,6 +197,7 @@ bool scenario_run(const scenario *s, const char *what) {
   bool          well = portico_open(&config, &h) == 0 && host_serve(h, s);
   if (h != NULL) host_end(h, true);
   alarm(0);
+  if (s->recorded) recordings_end(&recordings);
   if (fault_outstanding() == before) return well;
   fprintf(stderr, "%ld blocks are left: %s\n", fault_outstanding() - before, what);
   exit(1); /* the leak check of the address sanitizer tells where they came from */

@@ -7,6 +7,7 @@ typedef struct scenario {
   const char *name, *backend;
   unsigned    vms, workers;
   const char *options; /* of the listener, in Lua */
+  bool        recorded;
 } scenario;
 
 /* Opens a host, runs a script that listens, connects to itself, keeps timers and listens to posts; sends to it from

@@ -10,7 +10,9 @@
 
 #include <stdio.h>
 
+#include "folder.h"
 #include "os/clock.h"
+#include "os/file.h"
 #include "os/socket.h"
 #include "os/thread.h"
 #include "portico.h"
@@ -193,6 +195,15 @@ static void opening_without_config_or_output_is_refused(void **state) {
   assert_int_equal(portico_open(&config, NULL), PORTICO_EINVAL);
   assert_null(h);
   assert_string_equal(portico_last_error(NULL), "");
+}
+
+static void a_folder_that_cannot_be_made_is_refused(void **state) {
+  (void)state;
+  portico_config config = config_for(NULL);
+  portico_host  *h = NULL;
+  config.record_dir = "no/such/folder";
+  assert_int_equal(portico_open(&config, &h), PORTICO_ENOFILE);
+  assert_null(h);
 }
 
 static void an_unknown_backend_is_not_supported(void **state) {
@@ -974,14 +985,67 @@ static void without_a_watchdog_a_long_call_is_not_ended(void **state) {
   assert_non_null(look_up(&f->second_diary, "done"));
 }
 
+/* ---- recordings ---- */
+
+/* Counts the files that hold each text, and removes them. */
+typedef struct tally {
+  int files, accepted, outgoing, whole;
+} tally;
+
+static void tally_file(const char *path, void *arg) {
+  tally  *t = arg;
+  char    text[2048] = "";
+  os_file file;
+  assert_int_equal(os_file_open(path, OS_FILE_READ, &file), 0);
+  int64_t len = os_file_read_at(file, text, sizeof text - 1, 0);
+  os_file_close(file);
+  assert_in_range(len, 5, sizeof text - 1);
+  t->files++;
+  if (strstr(text, "\ndirection accepted\n") != NULL && strstr(text, " received 5\nhello\n") != NULL) t->accepted++;
+  if (strstr(text, "\ndirection outgoing\n") != NULL && strstr(text, " sent 5\nhello\n") != NULL) t->outgoing++;
+  if (strcmp(text + len - 5, "\nend\n") == 0) t->whole++;
+  assert_int_equal(os_file_remove(path), 0);
+}
+
+static void check_recordings(fixture *f, bool own_loop) {
+  portico_config config = config_for(&f->second_diary);
+  folder         in;
+  tally          found = {0};
+  assert_int_equal(folder_make(&in), 0);
+  config.own_loop = own_loop;
+  config.vms = 1;
+  config.record_dir = in.path;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  start(f->second, REQUIRE "local l l = portico.listen('tcp://127.0.0.1:0', {"
+                           "  on_data = function(c, d) c:send(d) c:close() l:close() end}) "
+                           "portico.connect(l.url, {on_open = function(c) c:send('hello') end})");
+  assert_int_equal(wait_for_exit_code(f->second), 0);
+  assert_int_equal(portico_find_files(in.path, ".portico", tally_file, &found), 2);
+  assert_int_equal(found.accepted, 1);
+  assert_int_equal(found.outgoing, 1);
+  assert_int_equal(found.whole, 2);
+  assert_int_equal(folder_remove(&in), 0);
+}
+
+static void when_a_host_has_ended_its_recordings_are_whole(void **state) {
+  check_recordings(*state, false);
+}
+
+static void a_host_with_own_loop_records_too(void **state) {
+  check_recordings(*state, true);
+}
+
 int main(void) {
 #define WITH_HOST(test) cmocka_unit_test_setup_teardown(test, make_host, drop_host)
   const struct CMUnitTest tests[] = {
       WITH_HOST(info_tells_what_was_decided),
+      WITH_HOST(when_a_host_has_ended_its_recordings_are_whole),
+      WITH_HOST(a_host_with_own_loop_records_too),
       WITH_HOST(the_default_config_fills_every_number_in),
       cmocka_unit_test(a_number_out_of_range_is_refused),
       cmocka_unit_test(opening_without_config_or_output_is_refused),
       cmocka_unit_test(an_unknown_backend_is_not_supported),
+      cmocka_unit_test(a_folder_that_cannot_be_made_is_refused),
       WITH_HOST(the_backend_that_info_names_can_be_asked_for),
       WITH_HOST(a_host_closes_without_a_start),
       cmocka_unit_test(closing_nothing_does_nothing),

@@ -202,6 +202,21 @@ static void time_does_not_pass_by_what_arrives_at_a_client(void **state) {
       "close(s)");
 }
 
+static void a_long_wait_ends_when_the_kernel_has_sent_more(void **state) {
+  (void)state;
+  run("local s = open({buffer = 4096}, [[local portico = require 'portico'\n"
+      "  portico.listen('tcp://127.0.0.1:7000', {on_data = function(c) c:send(('x'):rep(100000)) end})]])\n"
+      "local c = connect(s)\n"
+      "equal(c:send('go'), 2)\n"
+      "local till, got = s:now() + 1, 0\n"
+      "while got < 100000 and s:now() < till do\n"
+      "  s:turn(1)\n"
+      "  got = got + #(c:receive() or '')\n"
+      "end\n"
+      "equal(got, 100000)\n"
+      "close(s)");
+}
+
 static void bytes_still_arrive_when_the_program_has_ended(void **state) {
   (void)state;
   run("local s = open({rates = {delay = 1}, delay_max = 0.5}, [[local portico = require 'portico'\n"
@@ -539,6 +554,7 @@ int main(void) {
       cmocka_unit_test(an_hour_passes_at_once),
       cmocka_unit_test(a_turn_moves_time_no_further_than_it_may),
       cmocka_unit_test(time_does_not_pass_by_what_arrives_at_a_client),
+      cmocka_unit_test(a_long_wait_ends_when_the_kernel_has_sent_more),
       cmocka_unit_test(bytes_still_arrive_when_the_program_has_ended),
       cmocka_unit_test(what_is_overdue_when_the_program_has_ended_does_not_hold_the_clock),
       cmocka_unit_test(a_connect_to_nobody_is_refused),

@@ -5,15 +5,18 @@ local report = {}
 
 local function milliseconds(seconds) return ("%.1f ms"):format(seconds * 1000) end
 
--- Lines of text, each behind `prefix`. Control bytes, which a handler may have logged, would drive the terminal.
-local function indented(prefix, text)
+---Lines of text, each behind `prefix`. Control bytes, which a handler may have logged, would drive the terminal.
+---@param prefix string
+---@param text string
+---@return string
+function report.indented(prefix, text)
   text = text:gsub("[^\n\t\x20-\x7e\x80-\xff]", function(byte) return ("\\x%02x"):format(byte:byte()) end)
   return prefix .. text:gsub("\n", "\n" .. prefix) .. "\n"
 end
 
 local function tap_failure(problem, write)
-  write(indented("#   ", problem.where .. problem.text))
-  for i, frame in ipairs(problem.trace) do write(indented("#   ", (i == 1 and "from " or "     ") .. frame)) end
+  write(report.indented("#   ", problem.where .. problem.text))
+  for i, frame in ipairs(problem.trace) do write(report.indented("#   ", (i == 1 and "from " or "     ") .. frame)) end
 end
 
 ---Writes results as TAP (Test Anything Protocol); what explains a failure stands in comments below it.
