@@ -1,12 +1,12 @@
-/* scripts.c - the words and the data that the default scripts are given: scripts.lua runs them, each input in a Lua
- * state of its own. */
+/* lua_driver.c - targets that are written in Lua: FUZZ_DRIVER.lua is run with the sources of what it tries, with each
+ * input in a Lua state of its own. */
 #include <string.h>
 
 #include <lauxlib.h>
 #include <lualib.h>
 
 #include "fuzz.h"
-#include "script_sources.h" /* made from lua/portico/args.lua, scripts/ and scripts.lua by the build */
+#include "script_sources.h" /* made by the build from what it tries, and the driver */
 
 /* What libFuzzer takes for coverage beside its own: here the lines of Lua that were run. */
 enum { LINES = 4096 };
@@ -32,7 +32,7 @@ static const embedded_file *push_sources(lua_State *L) {
   const embedded_file *driver = NULL;
   lua_newtable(L);
   for (const embedded_file *f = script_sources; f->name != NULL; f++) {
-    if (strcmp(f->name, "tests.fuzz.scripts") == 0) driver = f;
+    if (strcmp(f->name, "tests.fuzz." FUZZ_DRIVER) == 0) driver = f;
     lua_pushlstring(L, f->text, f->len);
     lua_setfield(L, -2, strrchr(f->name, '.') + 1);
   }
@@ -45,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
   luaL_openlibs(L);
   lua_sethook(L, script_on_line, LUA_MASKLINE, 0);
   const embedded_file *driver = push_sources(L);
-  REQUIRE(luaL_loadbufferx(L, driver->text, driver->len, "=scripts.lua", "t") == LUA_OK);
+  REQUIRE(luaL_loadbufferx(L, driver->text, driver->len, "=" FUZZ_DRIVER ".lua", "t") == LUA_OK);
   lua_insert(L, 1);
   lua_pushlstring(L, (const char *)data, len);
   lua_pushcfunction(L, script_fail);
