@@ -117,6 +117,7 @@ fail: return err;
 static void iocp_destroy(port *base) {
   iocp_port *p = iocp_of(base);
   CHECK(atomic_load(&p->closed));
+  CHECK(atomic_load(&p->started) == atomic_load(&p->taken)); /* whatever was started has ended, once */
   iocp_unregister(p);
   CloseHandle(p->native);
   iocp_timers_fini(&p->timers);

@@ -1,5 +1,7 @@
 # Clocks that jump and a process that stands still: timers come in time and once, connections stay.
+#   PORTICO_STOPPED=30 sh tests/e2e/clocks_test.sh     stands still for so many seconds, instead of 2
 . "$(dirname "$0")/lib.sh"
+stopped=${PORTICO_STOPPED:-2}
 [ "$PORTICO_OS" = linux ] || skip 'it needs libfaketime and SIGSTOP'
 
 # figure NAME: a number of the line that beats.lua has printed
@@ -44,18 +46,18 @@ fi
 start beats "$PORTICO" run --vms 1 $E2E/beats.lua
 await beats.err 'half a second'
 kill -STOP "$pid_beats"
-sleep 2 # nothing to be waited for: this is how long it stands still
+sleep "$stopped" # nothing to be waited for: this is how long it stands still
 kill -CONT "$pid_beats"
 ended beats
 grep -v '^half a second' "$T/beats.err" >"$T/errors"
-beats_are_well 'stopped for 2 s' 60
+beats_are_well "stopped for $stopped s" 60
 
 serve echo "$PORTICO" run echo tcp://127.0.0.1:0
 start before "$PORTICO" run $E2E/crowd.lua "$url" 300 30
 await before.out '^all places are taken'
 kill -STOP "$pid_echo"
 start during "$PORTICO" run $E2E/crowd.lua "$url" 100 30
-sleep 2 # as above
+sleep "$stopped" # as above
 kill -CONT "$pid_echo"
 ended before
 check 'a stopped server: those who were connected are served' [ "$(tail -n 1 "$T/before.out")" = 'served=300 held=30' ]

@@ -339,9 +339,10 @@ static void nothing_is_left_whatever_goes_wrong(void **state) {
   (void)state;
   run("local bad = {delay = 0.3, split = 0.3, short_send = 0.3, again = 0.2, reset = 0.02, refuse = 0.1,\n"
       "  descriptors = 0.05, buffers = 0.05, memory = 0.05}\n"
-      "for seed = 1, 50 do\n"
+      "for seed = 1, 80 do\n" /* every second one with workers */
+      "  bad.preempt = seed % 2 * 0.3\n"
       "  local s = assert(simulation.open{seed = seed, rates = bad})\n"
-      "  local ok, why = s:load_text('program.lua', echo)\n"
+      "  local ok, why = s:load_text('program.lua', echo, {}, {vms = 1 + seed % 3, workers = seed % 2 * (seed % 5)})\n"
       "  for i = 1, ok and 5 or 0 do\n"
       "    local c = s:connect('localhost', 7000)\n"
       "    for _ = 1, 20 do\n"
