@@ -126,7 +126,7 @@ row 'opened and not closed' $((began_opened - began_closed)) $((ended_opened - e
 row 'pending timers' "$began_pending" "$ended_pending" 0
 row 'bytes of the VMs' "$began_bytes" "$ended_bytes" $((began_bytes + began_bytes / 4 + 65536))
 if [ $sanitizer = none ]; then
-  row 'resident memory' "$began_rss" "$ended_rss" $((began_rss + began_rss / 4 + 8388608))
+  row 'resident memory' "$began_rss" "$ended_rss" $((began_rss + began_rss / 4 + 16777216))
 else
   echo "resident memory          not compared: $began_rss, then $ended_rss bytes, most of them the sanitizer's"
 fi
