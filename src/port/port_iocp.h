@@ -99,6 +99,7 @@ struct iocp_handle {
   size_t   count;
   bool     closing; /* base.socket is closed; a file when refs is 0 */
   /* any thread */
+  _Atomic bool shut;  /* our sending side */
   _Atomic bool alone; /* a stream known to have no peer; Windows would tell by itself, Wine tells other things */
 };
 

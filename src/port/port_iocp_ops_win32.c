@@ -412,12 +412,15 @@ int64_t iocp_try_send(port_handle *h, const port_buf *bufs, unsigned count) {
   WSABUF native[PORT_BUFS_MAX];
   DWORD  sent = 0;
   if (!bufs_native(native, bufs, count)) return PORTICO_EINVAL;
+  if (atomic_load(&handle_port(handle_of(h))->closed)) return PORTICO_ECLOSED;
   if (atomic_load(&handle_of(h)->alone)) return PORTICO_ENOTCONN;
   if (WSASend(h->socket, native, count, &sent, 0, NULL, NULL) == 0) return sent;
   return os_error(WSAGetLastError());
 }
 
 int iocp_shutdown_send(port_handle *h) {
+  if (atomic_load(&handle_port(handle_of(h))->closed)) return PORTICO_ECLOSED;
+  if (atomic_exchange(&handle_of(h)->shut, true)) return PORTICO_ESHUTDOWN;
   return os_socket_shutdown_send(h->socket);
 }
 

@@ -32,6 +32,9 @@ bool peer_recv(os_socket s, void *data, size_t len);
 bool peer_at_end(os_socket s);
 bool peer_was_reset(os_socket s);
 
+/* True if what a receive on h has told means that its peer has reset it. */
+bool here_was_reset(port_handle *h, int64_t told);
+
 /* Closes so that the other end sees a reset. */
 void peer_reset(fixture *f, os_socket s);
 

@@ -287,7 +287,7 @@ static void r56_a_reset_ends_bulk(void **state) {
     port_packet packet = take_packet(in.p);
     n = packet.err < 0 ? packet.err : port_take(in.c.here, in.op, in.scratch, BYTES, &data);
   }
-  assert_int_equal(n, PORTICO_ECONNRESET);
+  assert_true(here_was_reset(in.c.here, n));
 }
 
 /* ---- cancel, close, half-close ---- */
@@ -418,7 +418,9 @@ static void try_send_takes_what_fits_and_then_says_eagain(void **state) {
   inlet    in = inlet_open(f);
   size_t   taken = pair_fill(&in.c);
   assert_true(taken > 0);
-  assert_int_equal(port_try_send(in.c.here, BUF(in.scratch, 1), 1), PORTICO_EAGAIN);
+  int64_t n; /* what is full may yet find room: the kernel moves things about */
+  while ((n = port_try_send(in.c.here, BUF(in.scratch, 1), 1)) == 1) taken++;
+  assert_int_equal(n, PORTICO_EAGAIN);
   assert_int_equal(fixture_stat_of(in.p, PENDING), 0);
   char *sink = fixture_memory(f, taken);
   assert_true(peer_recv(in.c.there, sink, taken)); /* exactly that many arrive */
