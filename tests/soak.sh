@@ -75,7 +75,8 @@ serve() {
   if grep 'is refused here' "$T/server.err"; then echo "skipped: no $backend here"; exit 77; fi
   ports=$(sed -n 's/^\([a-z]*\) tcp:.*:\([0-9]*\)$/\1=\2/p' "$T/server.err" | grep -v '^control')
   controls=$(sed -n 's/^control //p' "$T/server.err")
-  listening=$(sockets)
+  files began
+  listening=$(sockets began)
 }
 
 load() { # NAME SECONDS SEED
@@ -86,6 +87,10 @@ load() { # NAME SECONDS SEED
   [ $load_code -eq 0 ] || { bad "$1: a client was not served"; exit 1; }
 }
 
+# What its descriptors are, in a file of that name; how many of those are sockets.
+files() { find "/proc/$pid/fd" -type l -printf '%l\n' 2>/dev/null | sed 's/[0-9][0-9]*/N/g' | sort >"$T/$1.files"; }
+sockets() { grep -c '^socket:' "$T/$1.files"; }
+
 # What the process holds, in variables of this prefix, once it is at rest.
 look() {
   # shellcheck disable=SC2086
@@ -93,16 +98,17 @@ look() {
   phase "at rest: $(cat "$T/figures")"
   for pair in $(cat "$T/figures"); do eval "$1_${pair%%=*}=${pair#*=}"; done
   tries=0 # the connections of the question linger for a second, and a listener comes and goes
-  while [ "$(sockets)" -ne "$listening" ] && [ $tries -lt 100 ]; do
+  files "$1"
+  while [ "$(sockets "$1")" -ne "$listening" ] && [ $tries -lt 100 ]; do
     tries=$((tries + 1))
     sleep 0.1
+    files "$1"
   done
-  eval "$1_files=$(find "/proc/$pid/fd" -type l | wc -l)"
+  eval "$1_files=$(wc -l <"$T/$1.files")"
   # Not those of io_uring's that the kernel lends the process, and takes back when it likes.
   eval "$1_threads=$(cat "/proc/$pid"/task/*/comm | grep -c -v '^iou-')"
   eval "$1_rss=$(awk '/^VmRSS/ { printf "%.0f", $2 * 1024 }' "/proc/$pid/status")"
 }
-sockets() { find "/proc/$pid/fd" -type l -lname 'socket:*' 2>/dev/null | wc -l; }
 
 # row WHAT BEGAN ENDED BOUND: ENDED is at most BOUND
 row() {
@@ -120,6 +126,7 @@ look ended
 
 printf '%-24s %14s %14s %14s\n' '' began ended bound
 row 'open descriptors' "$began_files" "$ended_files" "$began_files"
+[ "$ended_files" -le "$began_files" ] || diff "$T/began.files" "$T/ended.files"
 row 'threads' "$began_threads" "$ended_threads" "$began_threads"
 row 'connections' "$began_open" "$ended_open" 0
 row 'opened and not closed' $((began_opened - began_closed)) $((ended_opened - ended_closed)) 0

@@ -357,7 +357,8 @@ static void timers_that_finalizers_start_do_not_mix_with_the_one_being_made(void
         "  setmetatable({}, {__gc = finalizer}) "
         "  portico.after(0, function(...) assert(select('#', ...) == 4) outer = outer + 1 end, 1, 2, 3, 4) "
         "end "
-        "portico.after(0.05, function() portico.stop(outer == 1000 and inner == made and made > 0 and 5 or 6) end)");
+        "portico.every(0.01, function() if outer == 1000 and inner == made and made > 0 then portico.stop(5) end end) "
+        "portico.after(10, function() portico.stop(6) end)");
   assert_int_equal(wait_for_exit_code(f->host), 5);
   assert_null(look_up(&f->diary, "traceback"));
 }
