@@ -35,7 +35,7 @@ usage_error 'no such completion port' run --backend sim echo --help # it is for 
 usage_error 'portico check SCRIPT' check
 usage_error 'portico check SCRIPT' check a b
 usage_error 'unknown option --strict' check --strict a
-usage_error 'unknown command two?lines?\[31m (' "$(printf 'two\nlines\033[31m')"
+usage_error 'unknown command two?lines?\[31m? (' "$(printf 'two\nlines\033[31m\177')"
 check 'a mistake is told in one line' [ "$(wc -l <"$T/run.err")" -eq 1 ]
 
 run "$PORTICO" --version

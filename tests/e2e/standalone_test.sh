@@ -26,4 +26,7 @@ if [ "$PORTICO_OS" = linux ] && command -v ldd >/dev/null; then
     -e 'lib[a-z]*san\.so' -e 'libgcc_s' -e 'libstdc++' "$T/libraries")
   check "it needs only the C library: $others" [ -z "$others" ]
 fi
+echo 'print "a file of that name"' >echo
+run "$PORTICO" run echo
+check 'a file goes before a default script of its name' [ "$(cat "$T/run.out")" = 'a file of that name' ]
 cd - >/dev/null || exit 1
