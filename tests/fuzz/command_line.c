@@ -77,7 +77,9 @@ int portico_find_files(const char *path, const char *suffix, void (*on_file)(con
 
 int portico_load_string(portico_host *host, const char *name, const char *text, size_t len, int argc,
                         const char *const *argv) {
-  check_words(argc, argv);
+  bool tool = strncmp(name, "portico.", 8) == 0; /* test and replay put the words together themselves */
+  if (!tool) check_words(argc, argv);
+  for (int i = 0; i < argc; i++) REQUIRE(argv[i] != NULL);
   REQUIRE(strlen(text) == len && strstr(name, ".lua") != NULL);
   host->error = "";
   return 0;
