@@ -13,11 +13,13 @@
 
 #include <cmocka.h>
 
+#include "base/sized.h"
 #include "faults/fault.h"
 #include "faults/scenario.h"
 #include "portico.h"
 
 enum { SEEDS = 300, SEEDS_ALL = 2500, RATE = 12, N_MAX = 100000, STEP = 5, STEP_ON = 7, STEP_ON_ALL = 3 };
+enum { STRIDE = SIZED(1, 10) }; /* of all steps: with tiny sizes there are many more calls */
 
 static unsigned long injected;                             /* by the test that runs */
 static unsigned long allocations_failed, calls_failed; /* in total */
@@ -42,7 +44,7 @@ static unsigned long run_with(const scenario *s, fault_call call, int err, unsig
 
 /* Every step-th n, until a whole run has too few calls for it. */
 static void run_for_every_n(const scenario *s, fault_call call, int err, bool on, unsigned long step) {
-  for (unsigned long n = 1; n < N_MAX && run_with(s, call, err, n, on) > 0; n += step) continue;
+  for (unsigned long n = 1; n < N_MAX && run_with(s, call, err, n, on) > 0; n += step * STRIDE) continue;
 }
 
 static const scenario scenarios[] = {
