@@ -265,7 +265,7 @@ int64_t os_thread_cpu_ns(const os_thread_view *v) {
 bool os_thread_asleep(const os_thread_view *v) {
   if (v->id == SIM_VIEW_ID) return sim_thread_waits(v->thread);
   char    text[256];
-  ssize_t len = v->stat < 0 ? -1 : pread(v->stat, text, sizeof text - 1, 0);
+  ssize_t len = v->stat < 0 ? -1 : pread(v->stat, text, sizeof text - 1, 0); /* uncovered: a system without /proc */
   if (len <= 0) return false; /* no /proc, or the thread has gone */
   text[len] = '\0';
   const char *name_end = strrchr(text, ')'); /* the last one: a thread's name may hold any character */

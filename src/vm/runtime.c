@@ -23,10 +23,10 @@ void runtime_hold(runtime *rt) {
 
 bool runtime_hold_living(runtime *rt) {
   size_t live = atomic_load(&rt->live);
-  while (live > 0) {
-    if (atomic_compare_exchange_weak(&rt->live, &live, live + 1)) return true; /* uncovered: race: two at once */
+  while (live > 0) { /* uncovered: race: two at once */
+    if (atomic_compare_exchange_weak(&rt->live, &live, live + 1)) return true;
   }
-  return false;
+  return false; /* uncovered: race: the last has gone just now */
 }
 
 void runtime_release(runtime *rt) {

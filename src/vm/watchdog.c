@@ -161,7 +161,7 @@ static bool watchdog_look_at_all(watchdog *dog) {
   os_mutex_lock(&dog->lock);
   for (unsigned i = 0; i < dog->rt->options.vms; i++) {
     bool there = dog->rt->vms[i] != NULL; /* uncovered: race: it looks while they are being made */
-    if (there && watchdog_look(dog, dog->rt->vms[i])) busy = true;
+    if (there && watchdog_look(dog, dog->rt->vms[i])) busy = true; /* uncovered: race: as above */
   }
   os_mutex_unlock(&dog->lock);
   return busy;

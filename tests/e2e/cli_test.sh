@@ -70,7 +70,7 @@ done
 if [ "$PORTICO_OS" = linux ]; then
   : >"$T/nothing_test.lua"
   for words in 'check echo' "run --record $T echo" "test $T/nothing_test.lua"; do
-    run sh -c 'ulimit -n 4; exec "$@"' - "$PORTICO" $words
+    run sh -c 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 4; exec "$@"' - "$PORTICO" $words
     says 1 'cannot start: .*ulimit -n' "$words with too few descriptors"
   done
 fi

@@ -65,6 +65,14 @@ static void a_closed_descriptor_is_said_to_be_one(void **state) {
   assert_int_equal(os_file_sync(fd), PORTICO_EACCES);
 }
 
+static void what_has_no_disk_is_synced(void **state) {
+  os_file f;
+  (void)state;
+  assert_int_equal(os_file_open("/dev/null", OS_FILE_WRITE, &f), 0);
+  assert_int_equal(os_file_sync(f), 0);
+  os_file_close(f);
+}
+
 static void a_folder_that_is_not_there_has_no_entries(void **state) {
   (void)state;
   assert_int_equal(os_folder_each("no/such/folder", NULL, NULL), PORTICO_ENOFILE);
@@ -266,6 +274,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(an_error_of_the_system_has_its_name_here),
       cmocka_unit_test(a_closed_descriptor_is_said_to_be_one),
+      cmocka_unit_test(what_has_no_disk_is_synced),
       cmocka_unit_test(a_folder_that_is_not_there_has_no_entries),
       cmocka_unit_test(a_name_that_is_not_ip_is_not_cut_to_one),
       cmocka_unit_test(a_signal_does_not_end_a_wait),
