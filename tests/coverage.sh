@@ -4,7 +4,7 @@
 #   sh tests/coverage.sh --files    a line for each file
 #   sh tests/coverage.sh FILE       the lines of one source file that were not reached, or have a branch not taken
 #   sh tests/coverage.sh --reasons  what is excused, and why; excuses without need
-#   sh tests/coverage.sh --check    fails on too little of everything, and on anything open in the files of `strict`
+#   sh tests/coverage.sh --check    fails on too little of everything, and on anything open where `strict` says
 #
 # What no test can reach says so at the end of its line: /* uncovered: REASON */. That excuses the line or, behind an
 # opening brace, the block. A reason "race: ..." is another thread's timing, which now and then brings it about; the
@@ -16,18 +16,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 out=${PORTICO_BUILD:-build-coverage}
-lines_min=95 branches_min=85
+lines_min=97 branches_min=93
 
-# The core of the port and each parser: all of their branches are taken, or excused.
-strict="
-src/base/blocks.c src/base/error.c src/base/heap.c src/base/log.c src/base/slots.c
-src/port/port.c src/port/port_files.c src/port/port_monitor.c src/port/port_queue.c src/port/port_ready.c
-src/port/port_sock.c src/port/port_uring.c src/port/port_uring_files.c src/port/port_uring_ops.c
-src/port/port_uring_ring.c
-src/os/address.c src/os/sim_address.c src/net/address.c src/net/chunks.c
-src/cli/misuse.c src/cli/options.c src/cli/script.c src/host/simulation_options.c
-src/vm/connection.c src/vm/handlers.c src/vm/module.c src/vm/server.c src/vm/timer.c
-"
+# The core of the port and each parser: anything open in them fails the check. What is open elsewhere is printed: there
+# another thread's timing may decide more than is marked.
+strict='^src/(base/|port/|(os|net)/address|os/sim_address|net/chunks|cli/(misuse|options|script)'
+strict="$strict|host/simulation_options|vm/(connection|handlers|module|server|timer))"
 
 [ -d "$out/CMakeFiles" ] || { echo "coverage: there is no $out: sh tests/run.sh --coverage" >&2; exit 2; }
 
@@ -114,11 +108,10 @@ table() {
     }'
 }
 
-# Reads facts. Prints what is open in the files named, space between them: what was not reached (#####), or how many
-# branches of how many were taken.
+# Reads facts. Prints what is open: what was not reached (#####), or how many branches of how many were taken.
 open_lines() {
-  awk -F '\t' -v wanted=" $(echo "$1" | tr '\n' ' ') " '
-    index(wanted, " " $1 " ") > 0 && $6 == "" && ($3 == 0 || $5 < $4) {
+  awk -F '\t' '
+    $6 == "" && ($3 == 0 || $5 < $4) {
       printf "%s:%d: %s %s\n", $1, $2, $3 ? $5 "/" $4 : "#####", $7
     }'
 }
@@ -152,12 +145,15 @@ check() {
   all=$(facts)
   bad=0
   printf '%s\n' "$all" | enough || bad=1
-  for file in $strict; do
+  for file in src/*/*.c; do
+    case $file in *_win32.c | */port_iocp.c) continue ;; esac
     printf '%s\n' "$all" | grep -q "^$file	" || { echo "coverage: nothing of $file was run"; bad=1; }
   done
-  open=$(printf '%s\n' "$all" | open_lines "$strict")
+  open=$(printf '%s\n' "$all" | open_lines)
+  printf '%s\n' "$open" | grep -v -E "$strict" | sed '/^$/d; s/^/open elsewhere: /'
+  open=$(printf '%s\n' "$open" | grep -E "$strict" || true)
   if [ -n "$open" ]; then
-    echo 'coverage: neither tested nor excused, in files where that may not be:'
+    echo 'coverage: neither tested nor excused, in the core of the port or a parser:'
     printf '%s\n' "$open"
     bad=1
   fi
@@ -171,5 +167,5 @@ case ${1-} in
   --reasons) facts | reasons ;;
   --check) check ;;
   -*) echo "usage: sh tests/coverage.sh [--files | --reasons | --check | FILE]" >&2; exit 2 ;;
-  *) facts | open_lines "$1" ;;
+  *) facts | open_lines | grep "^$1:" || true ;;
 esac

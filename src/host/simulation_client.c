@@ -30,9 +30,8 @@ static void client_link(client *c) {
   s->clients = c;
 }
 
-/* In the world. */
+/* In the world, and open. */
 static void client_end(client *c, bool reset) {
-  if (c->socket == OS_SOCKET_NONE) return;
   if (reset) os_socket_set_reset_on_close(c->socket);
   os_socket_close(c->socket);
   c->socket = OS_SOCKET_NONE;
@@ -86,10 +85,9 @@ static client *client_check(lua_State *L) {
   return luaL_checkudata(L, 1, client_type);
 }
 
-/* In the world. result: 1 = connected, 0 = not yet, or why it failed */
+/* In the world, and open. result: 1 = connected, 0 = not yet, or why it failed */
 static int client_look(client *c) {
   if (c->connected || c->failed < 0) return c->connected ? 1 : c->failed;
-  if (c->socket == OS_SOCKET_NONE) return PORTICO_ECLOSED;
   if (os_socket_wait(c->socket, OS_WRITABLE, 0) < 0) return 0;
   c->failed = os_socket_take_error(c->socket);
   if (c->failed < 0) return c->failed;

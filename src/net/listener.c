@@ -64,9 +64,11 @@ static void listener_pause(listener_accept *a, int err) {
   listener_trouble(l, err);
   a->accept.run = listener_on_pause;
   l->inflight++;
-  if (port_timer(l->port, &a->accept.op, l->key, os_clock_now() + listener_pause_ns) == 0) return;
-  err = port_post_op(l->port, l->key, &a->accept.op);
-  CHECK(err == 0);
+  err = port_timer(l->port, &a->accept.op, l->key, os_clock_now() + listener_pause_ns);
+  if (err < 0) { /* uncovered: no memory just here */
+    err = port_post_op(l->port, l->key, &a->accept.op);
+    CHECK(err == 0);
+  }
 }
 
 static void listener_on_accept(completion *c) {
@@ -95,7 +97,7 @@ static void listener_begin(listener_accept *a) {
   if (l->state == LISTENER_CLOSED) return;
   a->accept.run = listener_on_accept;
   int err = port_accept(l->handle, &a->accept.op);
-  if (err < 0) listener_pause(a, err);
+  if (err < 0) listener_pause(a, err); /* uncovered: no memory just here */
   else l->inflight++;
 }
 

@@ -82,7 +82,7 @@ int os_poller_wait(os_poller *p, os_poll_event *out_events, unsigned max, int64_
   if (until_ns != INT64_MAX && until_ns != 0) left = until_ns - os_clock_now();
   if (left > 0) limit = (struct timespec){.tv_sec = left / OS_NS_PER_S, .tv_nsec = left % OS_NS_PER_S};
   int n = epoll_pwait2(p->epoll, events, (int)max, until_ns == INT64_MAX ? NULL : &limit, NULL);
-  if (n < 0 && errno == ENOSYS) { /* Linux before 5.11: whole milliseconds, rounded up */
+  if (n < 0 && errno == ENOSYS) { /* uncovered: Linux before 5.11, in whole milliseconds, rounded up */
     int64_t ms = (left + OS_NS_PER_MS - 1) / OS_NS_PER_MS;
     int     wait_ms = until_ns == INT64_MAX ? -1 : left <= 0 ? 0 : ms > INT32_MAX ? INT32_MAX : (int)ms;
     n = epoll_wait(p->epoll, events, (int)max, wait_ms);
@@ -99,6 +99,6 @@ void os_poller_wake(os_poller *p) {
   /* Edge-triggered and never read: each write is an edge. It cannot fill up in a human lifetime. */
   ssize_t n;
   do n = write(p->wake, &one, sizeof one);
-  while (n < 0 && errno == EINTR);
+  while (n < 0 && errno == EINTR); /* uncovered: nothing else happens to it */
   CHECK(n == sizeof one);
 }

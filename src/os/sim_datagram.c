@@ -107,7 +107,7 @@ int64_t sim_datagram_send_locked(os_sim *w, sim_socket *s, const os_buf *bufs, u
   if (sim_chance_locked(w, rates->buffers)) return PORTICO_ENOBUFS;
   if (sim_says_again_locked(w, s)) return PORTICO_EAGAIN;
   int err = sim_socket_bind_any_locked(w, s, to);
-  if (err < 0) return err;
+  if (err < 0) return err; /* uncovered: all 16384 ports are taken */
   sim_socket *target = sim_datagram_target_locked(w, to);
   if (target == NULL) {
     if (s->state == SIM_CONNECTED) s->error = PORTICO_ECONNREFUSED, sim_announce_later_locked(w, s);

@@ -45,10 +45,9 @@ static int64_t sim_socket_leave(os_sim *w, int64_t result) {
 
 static int sim_slot_take_locked(os_sim *w, unsigned *out_slot) {
   if (w->free_slot == 0) {
-    if (w->slot_count == SIM_SLOTS_MAX) return PORTICO_EMFILE;
-    sim_slot *grown = realloc(w->slots, (w->slot_count + 1) * sizeof *grown);
-    if (grown == NULL) return PORTICO_ENOMEM;
-    w->slots = grown;
+    if (w->slot_count == SIM_SLOTS_MAX) return PORTICO_EMFILE; /* uncovered: a million sockets */
+    w->slots = realloc(w->slots, (w->slot_count + 1) * sizeof *w->slots);
+    CHECK(w->slots != NULL); /* as sim_new */
     w->slots[w->slot_count] = (sim_slot){0};
     w->free_slot = ++w->slot_count;
   }
@@ -64,7 +63,7 @@ int sim_socket_number_locked(os_sim *w, sim_socket *s) {
   if (sim_chance_locked(w, rates->buffers)) return PORTICO_ENOBUFS;
   if (sim_chance_locked(w, rates->memory)) return PORTICO_ENOMEM;
   int err = sim_slot_take_locked(w, &slot);
-  if (err < 0) return err;
+  if (err < 0) return err; /* uncovered: a million sockets */
   unsigned generation = w->slots[slot].generation++ % SIM_GENERATIONS;
   w->slots[slot].socket = s;
   s->number = (os_socket)(SIM_SOCKET_FIRST + (generation << SIM_SLOT_BITS) + slot);
@@ -133,14 +132,14 @@ static bool sim_socket_name_taken_locked(const os_sim *w, const sim_socket *s, c
 
 int sim_socket_bind_any_locked(os_sim *w, sim_socket *s, const os_addr *like) {
   if (s->local.len > 0) return 0;
-  for (unsigned i = 0; i < SIM_PORTS; i++) {
+  for (unsigned tries = 0;; tries++) {
+    if (tries == SIM_PORTS) return PORTICO_EADDRINUSE; /* uncovered: all 16384 ports are taken */
     uint16_t number = (uint16_t)(SIM_PORT_FIRST + w->last_port++ % SIM_PORTS);
     os_addr  at = sim_addr_loopback(like, number);
     if (sim_socket_name_taken_locked(w, s, &at)) continue;
     s->local = at;
     return 0;
   }
-  return PORTICO_EADDRINUSE;
 }
 
 static int sim_socket_bind_locked(os_sim *w, sim_socket *s, const os_addr *at) {
@@ -151,7 +150,7 @@ static int sim_socket_bind_locked(os_sim *w, sim_socket *s, const os_addr *at) {
     return 0;
   }
   int err = sim_socket_bind_any_locked(w, s, at);
-  if (err < 0) return err;
+  if (err < 0) return err; /* uncovered: all 16384 ports are taken */
   uint16_t number = os_addr_port(&s->local);
   s->local = *at; /* with the host that was asked for */
   sim_addr_set_port(&s->local, number);
@@ -327,7 +326,7 @@ int sim_socket_shutdown_send(os_socket number) {
 
 static int sim_datagram_connect_locked(os_sim *w, sim_socket *s, const os_addr *to) {
   int err = sim_socket_bind_any_locked(w, s, to);
-  if (err < 0) return err;
+  if (err < 0) return err; /* uncovered: all 16384 ports are taken */
   s->peer = *to;
   s->state = SIM_CONNECTED;
   return 0;

@@ -49,7 +49,9 @@ static void thread_leap_locked(os_sim *w) {
   for (sim_thread *t = w->threads; t != NULL; t = t->next) {
     if (!t->ended && t->until_ns < next_ns) next_ns = t->until_ns;
   }
-  if (next_ns == INT64_MAX) sim_note_locked(w, NULL, "all threads wait for ever", w->thread_count);
+  if (next_ns == INT64_MAX) { /* uncovered: the CHECK below ends the program */
+    sim_note_locked(w, NULL, "all threads wait for ever", w->thread_count);
+  }
   CHECK(next_ns != INT64_MAX); /* nothing is left to happen: who waits now waits for ever */
   if (next_ns > w->now_ns) w->now_ns = next_ns;
   if (first == NULL || first->due > w->now_ns) return;
@@ -256,7 +258,7 @@ void sim_thread_end(void) {
 void sim_thread_join(uintptr_t handle) {
   os_sim     *w = sim_enter_locked();
   sim_thread *t = w->threads;
-  while (t != NULL && t->handle != handle) t = t->next;
+  while (t != NULL && t->handle != handle) t = t->next; /* uncovered: a thread of its world */
   CHECK(t != NULL); /* a thread is joined in the world that it was started in */
   while (!t->ended) thread_wait_locked(w, t, NULL, false, INT64_MAX);
   thread_remove_locked(w, t);

@@ -58,16 +58,19 @@ static void collector_on_step(completion *first) {
   vm        *v = container_of(c, vm, collector);
   vm_name_calls(v, "__gc", "what was collected"); /* finalizers are Lua, too: blamed, if not stopped */
   vm_enter(v);
-  for (int i = 0; i < COLLECTOR_STEPS && c->cycles < COLLECTOR_CYCLES; i++) c->cycles += lua_gc(v->L, LUA_GCSTEP, 0);
+  for (int i = 0; i < COLLECTOR_STEPS && c->cycles < COLLECTOR_CYCLES; i++) { /* uncovered: a heap that takes more */
+    c->cycles += lua_gc(v->L, LUA_GCSTEP, 0);
+  }
   vm_leave(v);
-  if (c->cycles == COLLECTOR_CYCLES) collector_finish(v);
-  else if (runtime_ending(v->rt)) collector_end(v, COLLECTOR_WILLING);
-  else strand_post(&v->strand, &c->step);
+  if (c->cycles == COLLECTOR_CYCLES) collector_finish(v); /* uncovered: a heap that takes more */
+  else if (runtime_ending(v->rt)) collector_end(v, COLLECTOR_WILLING); /* uncovered: race: the end comes meanwhile */
+  else strand_post(&v->strand, &c->step); /* uncovered: a heap that takes more */
 }
 
 void collector_rest(vm *v) {
   collector *c = &v->collector;
-  if (atomic_load(&c->wanted) != COLLECTOR_WILLING || !runtime_hold_living(v->rt)) return;
+  if (atomic_load(&c->wanted) != COLLECTOR_WILLING) return;
+  if (!runtime_hold_living(v->rt)) return; /* uncovered: race: the end comes just now */
   atomic_store(&c->wanted, COLLECTOR_ASKED);
   c->cycles = 0;
   strand_post(&v->strand, &c->step);

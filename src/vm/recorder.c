@@ -35,7 +35,7 @@ int recorder_open(port *p, const char *folder, recorder **out_recorder) {
   size_t    len = strlen(folder);
   int       err = os_folder_make(folder);
   recorder *r = calloc(1, sizeof *r + len + 1);
-  if (r == NULL) return PORTICO_ENOMEM;
+  if (r == NULL) return PORTICO_ENOMEM; /* uncovered: no memory just here */
   r->folder_len = len;
   memcpy(r->folder, folder, len + 1);
   strand_init(&r->opening, p, NULL);

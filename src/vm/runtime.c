@@ -23,10 +23,10 @@ void runtime_hold(runtime *rt) {
 
 bool runtime_hold_living(runtime *rt) {
   size_t live = atomic_load(&rt->live);
-  while (live > 0) {
+  while (live > 0) { /* uncovered: race: two at once */
     if (atomic_compare_exchange_weak(&rt->live, &live, live + 1)) return true;
   }
-  return false;
+  return false; /* uncovered: race: the last has gone just now */
 }
 
 void runtime_release(runtime *rt) {
@@ -71,7 +71,7 @@ const logger *runtime_log(const runtime *rt) {
 static bool runtime_advance(runtime *rt, runtime_state to) {
   int from = atomic_load(&rt->state);
   while (from < (int)to) {
-    if (atomic_compare_exchange_weak(&rt->state, &from, (int)to)) return true;
+    if (atomic_compare_exchange_weak(&rt->state, &from, (int)to)) return true; /* uncovered: race: two at once */
   }
   return false;
 }
@@ -82,7 +82,8 @@ static void runtime_start_grace(runtime *rt, int64_t due_ns) {
   rt->grace.run = runtime_on_grace;
   runtime_hold(rt);
   rt->grace_running = port_timer(rt->options.port, &rt->grace.op, &rt->control, due_ns) == 0;
-  if (!rt->grace_running) runtime_release(rt); /* no memory: the drain lasts until the connections have gone */
+  /* Without memory for it the drain lasts until the connections have gone. */
+  if (!rt->grace_running) runtime_release(rt); /* uncovered: no memory just here */
 }
 
 static void runtime_on_close_listeners(completion *c) {
@@ -91,7 +92,7 @@ static void runtime_on_close_listeners(completion *c) {
   if (rt->grace_running) port_cancel(&rt->grace.op);
   atomic_store(&rt->close_posted, 0);
   /* Stopping cancels the grace time; a drain (re)starts it. */
-  if (!rt->grace_running && !runtime_stopping(rt) && rt->grace_step < 2) {
+  if (!rt->grace_running && !runtime_stopping(rt) && rt->grace_step < 2) { /* uncovered: race: a late drain */
     runtime_start_grace(rt, atomic_load(&rt->grace_until_ns));
   }
   if (atomic_load(&rt->connected) == 0) runtime_stop(rt, 0);
@@ -126,7 +127,8 @@ static void runtime_on_grace(completion *c) {
 
 void runtime_drain(runtime *rt, int64_t until_ns) {
   int64_t current = atomic_load(&rt->grace_until_ns);
-  while (until_ns < current && !atomic_compare_exchange_weak(&rt->grace_until_ns, &current, until_ns)) {
+  while (until_ns < current) {
+    if (atomic_compare_exchange_weak(&rt->grace_until_ns, &current, until_ns)) break; /* uncovered: race: two at once */
   }
   runtime_hold(rt); /* before the look: then the end waits for us, or we see it */
   runtime_advance(rt, RUNTIME_DRAINING);
@@ -164,7 +166,7 @@ int runtime_open(const runtime_options *options, runtime **out_rt) {
   if (err < 0) goto fail;
   err = PORTICO_ENOMEM;
   rt->vms = calloc(options->vms, sizeof *rt->vms);
-  if (rt->vms == NULL) goto fail;
+  if (rt->vms == NULL) goto fail; /* uncovered: no memory just here */
   for (unsigned i = 0; i < options->vms; i++) {
     err = vm_open(rt, i + 1, &rt->vms[i]);
     if (err < 0) goto fail;

@@ -43,7 +43,7 @@ static bool vm_exceed(vm *v, size_t used) {
 /* Not inlined: what comes with every message would save its registers, too. */
 __attribute__((noinline)) static void *vm_resize(vm *v, void *block, size_t old_bytes, size_t new_bytes) {
   size_t used = v->memory.used - old_bytes + new_bytes;
-  if (used > v->memory.soft && new_bytes > old_bytes && !vm_exceed(v, used)) return NULL;
+  if (used > v->memory.soft && new_bytes > old_bytes && !vm_exceed(v, used)) return NULL; /* uncovered: half a cap */
   void *moved = blocks_resize(&v->memory.blocks, block, old_bytes, new_bytes, vm_keep(v));
   if (moved != NULL) v->memory.used = used;
   return moved;
@@ -94,7 +94,7 @@ const char *vm_check_url(lua_State *L, int arg) {
 char *vm_take_message(vm *v) {
   size_t      len;
   const char *text = lua_tolstring(v->L, -1, &len);
-  char       *copy = text != NULL ? malloc(len + 1) : NULL;
+  char       *copy = text != NULL ? malloc(len + 1) : NULL; /* uncovered: no memory for a traceback just here */
   if (copy != NULL) memcpy(copy, text, len + 1);
   lua_pop(v->L, 1);
   return copy;
@@ -133,7 +133,8 @@ void vm_block_enter(vm *v) {
 
 void vm_log_error(vm *v, const char *what, const char *where) {
   const char *text = lua_tostring(v->L, -1);
-  log_write(runtime_log(v->rt), PORTICO_LOG_ERROR, v->index, "%s of %s: %s", what, where, text != NULL ? text : "?");
+  if (text == NULL) text = "?"; /* uncovered: no memory for a traceback just here */
+  log_write(runtime_log(v->rt), PORTICO_LOG_ERROR, v->index, "%s of %s: %s", what, where, text);
   lua_pop(v->L, 1);
 }
 

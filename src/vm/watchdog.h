@@ -39,8 +39,9 @@ void watchdog_close(watchdog *dog); /* no worker left */
 void watchdog_lock(watchdog *dog);
 void watchdog_unlock(watchdog *dog);
 
-/* A worker that will enter VMs announces itself, and leaves before its thread ends. */
-void watchdog_join(void);
+/* A worker that will enter VMs announces itself, and leaves before its thread ends.
+ * result   false: it had done so already, and whoever did will leave */
+bool watchdog_join(void);
 void watchdog_leave(watchdog *dog);
 
 /* Makes a watch with no call in it. */

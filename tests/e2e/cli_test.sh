@@ -40,7 +40,7 @@ check 'a mistake is told in one line' [ "$(wc -l <"$T/run.err")" -eq 1 ]
 
 run "$PORTICO" --version
 check '--version prints it and nothing else' grep -qx 'portico [0-9]*\.[0-9]*\.[0-9]*' "$T/run.out"
-for words in --help 'run --help' 'run -h' 'run --vms 2 --help' 'check --help'; do
+for words in --help -h 'run --help' 'run -h' 'run --vms 2 --help' 'check --help' 'check -h'; do
   run "$PORTICO" $words
   check "$words exits with 0" [ $code -eq 0 ]
   check "$words prints a usage line" grep -q '^usage: portico' "$T/run.out"
@@ -62,8 +62,18 @@ check 'a script with nothing to wait for ends with 0' [ $code -eq 0 ]
 run "$PORTICO" run -- "$T/args.lua" x
 check '-- ends the options' [ "$(cat "$T/run.out")" = x ]
 
-run "$PORTICO" run -
-says 1 'cannot read script' 'a script that is called -'
+for command in run check; do
+  run "$PORTICO" $command -
+  says 1 'cannot read script' "$command: a script that is called -"
+done
+
+if [ "$PORTICO_OS" = linux ]; then
+  : >"$T/nothing_test.lua"
+  for words in 'check echo' "run --record $T echo" "test $T/nothing_test.lua"; do
+    run sh -c 'exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -n 4; exec "$@"' - "$PORTICO" $words
+    says 1 'cannot start: .*ulimit -n' "$words with too few descriptors"
+  done
+fi
 
 echo 'require("portico").stop(3)' >"$T/stop.lua"
 run "$PORTICO" run "$T/stop.lua"
@@ -90,6 +100,19 @@ check 'json is one object a line, well escaped' \
   grep -qx -e "$json_record" \
   "$T/run.err"
 check 'it is one line' [ "$(wc -l <"$T/run.err")" -eq 1 ]
+cat >"$T/utf8.lua" <<'LUA'
+local good = "\xc2\xa9\xe0\xa0\x80\xf0\x90\x80\x80\xed\x9f\xbf\xf4\x8f\xbf\xbf" -- beside gaps of Unicode
+require("portico").log("info", good)
+local bad = "\x7f|\xc1\xbf|\xc2\x9b|\xe0\x9f\xbf|\xf0\x8f\xbf\xbf|\xed\xa0\x80|\xf4\x90\x80\x80|\xf5|\xe2\x82"
+require("portico").log("info", bad)
+LUA
+run "$PORTICO" run "$T/utf8.lua"
+check 'characters of three and four bytes are printed' \
+  grep -q "$(printf ': \302\251\340\240\200\360\220\200\200\355\237\277\364\217\277\277')" "$T/run.err"
+check 'what is none, or not printable, is escaped' \
+  grep -qF -e '\x7f|\xc1\xbf|\xc2\x9b|\xe0\x9f\xbf|\xf0\x8f\xbf\xbf|\xed\xa0\x80|\xf4\x90\x80\x80|\xf5|\xe2\x82' \
+  "$T/run.err"
+
 run "$PORTICO" run --log-format json "$T/no-such.lua"
 check 'errors are objects too' \
   grep -q '^{"time":.*"level":"error","message":"cannot read script .*no-such.lua' "$T/run.err"

@@ -39,6 +39,7 @@ usage_error 'cannot write there: no such file' run --record "$T/none/deeper" ech
 usage_error 'no script given' replay
 usage_error 'no recording given' replay echo
 usage_error 'no recording given' replay echo -- x.portico
+usage_error 'cannot read -: no such file' replay echo -
 usage_error 'did you mean --together?' replay --togehter echo x
 usage_error 'unknown option --zzz (' replay echo --zzz x
 usage_error 'cannot read .*none: no such file' replay echo "$T/none"
@@ -46,6 +47,8 @@ mkdir "$T/empty"
 usage_error 'no \*.portico below this folder' replay echo "$T/empty"
 replays 0 'replay --help' --help
 has 'it prints a usage line' '^usage: portico replay'
+replays 0 'replay -h' -h
+has 'it prints one, too' '^usage: portico replay'
 if [ "$PORTICO_OS" = linux ] && [ "$(id -u)" -ne 0 ]; then
   mkdir -m 500 "$T/locked"
   usage_error 'cannot write there: permission denied' run --record "$T/locked" echo
@@ -94,6 +97,10 @@ has 'else both are named' 'the script listens on tcp://127.0.0.1:7000 and tcp://
 echo 'nonsense(' >"$T/changed.lua"
 replays 1 'a script that cannot run' "$T/changed.lua" "$small"
 says 1 '^portico: replay: cannot load ' 'it'
+mkdir "$T/here"
+echo 'error "mine"' >"$T/here/echo"
+run sh -c 'cd "$1" && shift && exec "$@"' - "$T/here" "$PORTICO" replay echo "$small"
+check 'a file comes before the default script of its name' grep -q 'cannot load echo: .*mine' "$T/run.err"
 
 # Files that are none.
 mkdir "$T/cut"

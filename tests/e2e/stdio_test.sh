@@ -70,6 +70,30 @@ for format in text json; do
 done
 format=text
 
+# A record that is longer than a pipe: the rest of it goes before anything else.
+cat >"$T/long.lua" <<'LUA'
+local portico = require "portico"
+portico.log("info", ("x"):rep(100000), "long end")
+portico.log("info", "lost end")
+print "logged"
+io.stdout:flush()
+io.read()
+portico.log("info", "last end")
+LUA
+mkfifo "$T/go"
+exec 7<>"$T/pipe" 8<>"$T/go"
+start long sh -c "exec \"\$@\" 2>$T/pipe <$T/go 7>&- 8>&-" - "$PORTICO" run "$T/long.lua"
+await long.out '^logged'
+head -c 65536 <"$T/pipe" >"$T/long.log"
+echo go >&8
+ended long
+exec 9<"$T/pipe" 7>&- 8>&-
+cat <&9 >>"$T/long.log"
+exec 9<&-
+grep -o -e 'long end$' -e 'lost end$' -e 'last end$' -e '1 log records are lost' "$T/long.log" >"$T/long.ends"
+printf '%s\n' 'long end' '1 log records are lost' 'last end' >"$T/long.expected"
+check 'a record that was begun is ended before the next' same "$T/long.ends" "$T/long.expected"
+
 exec 7<>"$T/pipe"
 talk stuck "exec \"\$@\" 2>$T/pipe 7>&-"
 asks 'log 2000'

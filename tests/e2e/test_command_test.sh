@@ -20,6 +20,7 @@ usage_error() { # PATTERN ARGS...
 usage_error 'no path given'
 usage_error 'did you mean --filter?' --fitler x scripts
 usage_error 'unknown option -x (portico test --help' -x scripts
+usage_error 'unknown option - (portico test --help' -=x scripts
 usage_error 'needs a value' scripts --filter
 usage_error 'no such format (tap or junit)' --output xml scripts
 usage_error 'not a whole number' --seed one scripts
@@ -38,6 +39,8 @@ usage_error 'no tests in these files' "$T/nothing_test.lua"
 run "$PORTICO" test --help
 exits 0 'test --help'
 has 'test --help prints a usage line' '^usage: portico test'
+run "$PORTICO" test -h
+has 'test -h, too' '^usage: portico test'
 for word in --output --output-file --filter --seed --list; do has "test --help names $word" "^  $word"; done
 
 # Tests that pass.
@@ -52,7 +55,7 @@ run "$PORTICO" test --list tests/e2e/test_command
 exits 0 '--list'
 has '--list names file, line and test' \
   '^tests/e2e/test_command/upper_test.lua:[0-9]*: a net is the same for the same seed$'
-run "$PORTICO" test --filter='^assert ' tests/e2e/test_command
+run "$PORTICO" test --output tap --filter='^assert ' tests/e2e/test_command
 has '--filter runs only what matches' '^# 2 tests: 2 passed'
 
 # Tests that fail.

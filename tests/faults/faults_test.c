@@ -3,6 +3,7 @@
  *                                                   with `on` all after it; a sanitizer shows where it was made
  *   PORTICO_SEED=S                                  only that seed
  *   PORTICO_FAULTS_ALL=1                            every single n, and many more seeds: takes minutes */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 #include "base/sized.h"
 #include "faults/fault.h"
 #include "faults/scenario.h"
+#include "folder.h"
 #include "portico.h"
 
 enum { SEEDS = 300, SEEDS_ALL = 2500, RATE = 12, N_MAX = 100000, STEP = 5, STEP_ON = 7, STEP_ON_ALL = 3 };
@@ -178,10 +180,71 @@ static void system_calls_fail_at_random(void **state) {
   report();
 }
 
+/* ---- files that are found and loaded ---- */
+
+enum { FILES = 20, ARGS = 2 };
+
+static void make_file(const folder *in, unsigned number, char path[FOLDER_PATH_BYTES]) {
+  char name[32];
+  snprintf(name, sizeof name, "%u.lua", number);
+  folder_file(in, name, path);
+  FILE *f = fopen(path, "w");
+  assert_non_null(f);
+  fputs("return 1\n", f);
+  fclose(f);
+}
+
+static void count_file(const char *path, void *arg) {
+  (void)path;
+  ++*(int *)arg;
+}
+
+static int find_once(const folder *in) {
+  char path[FOLDER_PATH_BYTES];
+  int  seen = 0;
+  folder_file(in, "", path); /* with a slash at its end */
+  int found = portico_find_files(path, ".lua", count_file, &seen);
+  assert_int_equal(seen, found < 0 ? 0 : FILES);
+  return found;
+}
+
+static int load_once(const char *path) {
+  static const char *const args[ARGS] = {"one", "two"};
+  portico_config           config = PORTICO_CONFIG_DEFAULT;
+  portico_host            *h = NULL;
+  int                      err = portico_open(&config, &h);
+  if (err == 0) err = portico_load_file(h, path, ARGS, args);
+  portico_close(h);
+  return err;
+}
+
+static void a_search_or_a_load_without_memory_says_so(void **state) {
+  (void)state;
+  folder        in;
+  char          paths[FILES][FOLDER_PATH_BYTES];
+  unsigned long failed = 1;
+  assert_int_equal(folder_make(&in), 0);
+  for (unsigned i = 0; i < FILES; i++) make_file(&in, i, paths[i]);
+  for (unsigned what = 0; what < 2; what++, failed = 1) {
+    for (unsigned long n = 1; failed > 0; n++) {
+      long before = fault_outstanding();
+      fault_plan(FAULT_ALLOCATE, ENOMEM, n, false);
+      int err = what == 0 ? find_once(&in) : load_once(paths[0]);
+      failed = fault_end();
+      assert_true(failed == 0 ? err >= 0 : what == 1 || err == PORTICO_ENOMEM);
+      assert_int_equal(fault_outstanding(), before);
+      allocations_failed += failed;
+    }
+  }
+  for (unsigned i = 0; i < FILES; i++) remove(paths[i]);
+  assert_int_equal(folder_remove(&in), 0);
+}
+
 int main(void) {
   const char *one = getenv("PORTICO_FAULT");
   if (one != NULL) return run_one(one);
   const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_search_or_a_load_without_memory_says_so),
       cmocka_unit_test(each_allocation_fails),
       cmocka_unit_test(each_allocation_fails_with_two_vms),
       cmocka_unit_test(each_allocation_fails_with_a_listener_for_each_vm),

@@ -5,6 +5,10 @@
 
 #include "base/sized.h"
 #include "faults/fault.h"
+#include "os/file.h"
+#include "os/poller.h"
+#include "os/sim.h"
+#include "os/thread.h"
 #include "port/loopback.h"
 #include "port/worker.h"
 
@@ -92,6 +96,46 @@ static void an_io_uring_that_does_not_prove_itself_is_not_used(void **state) {
   assert_int_equal(open_failing(f, FAULT_RING_SETUP, EPERM, 1, &failed), PORTICO_EACCES);
   assert_int_equal(open_failing(f, FAULT_RING_SETUP, ENOSYS, 1, &failed), PORTICO_ENOTSUP);
   assert_int_equal(open_failing(f, FAULT_RING_BUFFERS, EINVAL, 1, &failed), PORTICO_ENOTSUP);
+}
+
+/* ---- the system below ---- */
+
+static void a_call_that_a_signal_interrupts_is_made_again(void **state) {
+  fixture  *f = *state;
+  os_socket s = loopback_socket(f, OS_UDP);
+  os_addr   at = {0};
+  os_buf    buf = {&(char){'x'}, 1};
+  os_file   file;
+  os_poller poller;
+  bool      cut;
+  assert_int_equal(os_addr_parse("127.0.0.1", 9, &at), 0);
+  assert_int_equal(FAILING(SEND, EINTR, os_socket_send_bufs(s, &buf, 1, &at)), 1);
+  assert_int_equal(FAILING(RECEIVE, EINTR, os_socket_recv_bufs(s, &buf, 1, NULL, &cut)), PORTICO_EAGAIN);
+  assert_int_equal(FAILING(OPEN, EINTR, os_file_open("/dev/null", OS_FILE_READ, &file)), 0);
+  assert_int_equal(FAILING(READ, EINTR, os_file_read_at(file, buf.data, 1, 0)), 0);
+  os_file_close(file);
+  assert_int_equal(os_poller_open(&poller), 0);
+  FAILING(WRITE, EINTR, (os_poller_wake(&poller), 0));
+  os_poller_close(&poller);
+}
+
+static void no_body(void *arg) {
+  (void)arg;
+}
+
+static void a_thread_that_cannot_be_started_is_none(void **state) {
+  os_sim   *w;
+  os_thread t;
+  (void)state;
+  long before = fault_outstanding();
+  assert_int_equal(FAILING(THREAD, EPERM, os_thread_start(&t, no_body, NULL)), PORTICO_EACCES);
+  assert_int_equal(FAILING(ALLOCATE, ENOMEM, os_sim_open(&(os_sim_options){.seed = 1}, &w)), PORTICO_ENOMEM);
+  assert_int_equal(os_sim_open(&(os_sim_options){.seed = 1}, &w), 0);
+  os_sim_enter(w);
+  assert_int_equal(FAILING(THREAD, EAGAIN, os_thread_start(&t, no_body, NULL)), PORTICO_ELIMIT);
+  os_sim_leave();
+  os_sim_close(w);
+  assert_int_equal(fault_outstanding(), before);
 }
 
 /* ---- packets and timers ---- */
@@ -478,6 +522,8 @@ static void a_submit_that_was_interrupted_is_made_again(void **state) {
 int main(void) {
   const struct CMUnitTest cases[] = {
       CASE(a_port_whose_opening_fails_leaves_nothing_behind),
+      CASE(a_call_that_a_signal_interrupts_is_made_again),
+      CASE(a_thread_that_cannot_be_started_is_none),
       CASE(an_io_uring_that_does_not_prove_itself_is_not_used),
       CASE(a_thread_that_cannot_become_a_member_may_try_again),
       CASE(a_post_without_memory_is_refused),

@@ -9,6 +9,9 @@
 #include <cmocka.h>
 
 #include <stdio.h>
+#ifndef _WIN32
+#include <sys/resource.h>
+#endif
 
 #include "folder.h"
 #include "os/clock.h"
@@ -247,6 +250,32 @@ static void calls_without_a_host_are_refused(void **state) {
   assert_int_equal(portico_drain(NULL, 0), PORTICO_EINVAL);
   assert_int_equal(portico_stop(NULL, 0), PORTICO_EINVAL);
 }
+
+static void ignore_file(const char *path, void *arg) {
+  (void)path, (void)arg;
+}
+
+static void calls_that_need_no_host_want_sense_too(void **state) {
+  (void)state;
+  assert_int_equal(portico_find_files(NULL, ".lua", ignore_file, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_find_files(".", NULL, ignore_file, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_find_files(".", ".lua", NULL, NULL), PORTICO_EINVAL);
+  assert_int_equal(portico_stderr_offer(NULL, 1), 0);
+}
+
+#ifndef _WIN32
+static void a_file_that_cannot_be_read_is_told(void **state) {
+  fixture      *f = *state;
+  struct rlimit limit;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  assert_int_equal(portico_load_file(f->host, "/dev/zero", 0, NULL), PORTICO_ELIMIT); /* it has no end */
+  assert_int_equal(portico_load_file(f->host, "/dev/null/x.lua", 0, NULL), PORTICO_EIO);
+  setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max});
+  int err = portico_load_file(f->host, "/dev/null", 0, NULL);
+  setrlimit(RLIMIT_NOFILE, &limit);
+  assert_int_equal(err, PORTICO_EMFILE);
+}
+#endif
 
 /* ---- loading ---- */
 
@@ -490,6 +519,31 @@ static void garbage_is_collected_once_nothing_happens(void **state) {
   assert_non_null(await(&f->diary, "all gone"));
 }
 
+static void an_error_object_without_a_text_is_named_by_its_type(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE "local function raise(text)\n"
+                         "  error(setmetatable({}, {__tostring = function() return text end}))\n"
+                         "end\n"
+                         "portico.after(0, raise, {})\n"
+                         "portico.after(0, raise, 'in words')\n");
+  assert_non_null(await(&f->diary, "in words"));
+  assert_non_null(await(&f->diary, "(error object is a table value)"));
+}
+
+static void without_a_signal_a_long_call_is_only_blamed(void **state) {
+  fixture       *f = *state;
+  portico_config config = config_for(&f->second_diary);
+  config.budget_ms = 1;
+  config.budget_signal = -1;
+  assert_int_equal(portico_open(&config, &f->second), 0);
+  start(f->second, REQUIRE "portico.after(0, function()\n"
+                           "  local begun = os.clock()\n"
+                           "  while os.clock() - begun < 0.3 do end\n"
+                           "end)\n");
+  assert_non_null(await(&f->second_diary, "is over its time budget and cannot be stopped"));
+  assert_int_equal(wait_for_exit_code(f->second), 0);
+}
+
 static void a_host_without_a_log_function_is_silent(void **state) {
   fixture       *f = *state;
   portico_config config = config_for(NULL);
@@ -683,6 +737,15 @@ static void a_stop_ends_a_held_host(void **state) {
   assert_int_equal(portico_hold(f->host, true), 0);
   start(f->host, REQUIRE "portico.after(0, function() portico.stop(6) end)");
   assert_int_equal(wait_for_exit_code(f->host), 6);
+}
+
+static void what_is_stopped_cannot_be_held(void **state) {
+  fixture *f = *state;
+  start(f->host, REQUIRE "portico.subscribe('t', print)");
+  assert_int_equal(portico_stop(f->host, 0), 0);
+  int err = portico_hold(f->host, true);
+  assert_int_equal(wait_for_exit_code(f->host), 0);
+  assert_int_equal(err, PORTICO_ECLOSED);
 }
 
 /* ---- a client, and several hosts ---- */
@@ -1051,6 +1114,10 @@ int main(void) {
       WITH_HOST(a_host_closes_without_a_start),
       cmocka_unit_test(closing_nothing_does_nothing),
       cmocka_unit_test(calls_without_a_host_are_refused),
+      cmocka_unit_test(calls_that_need_no_host_want_sense_too),
+#ifndef _WIN32
+      WITH_HOST(a_file_that_cannot_be_read_is_told),
+#endif
       WITH_HOST(a_mistake_in_the_script_is_told_with_file_and_line),
       WITH_HOST(after_a_failed_load_another_may_succeed),
       WITH_HOST(a_file_that_is_not_there_is_told_by_name),
@@ -1075,6 +1142,8 @@ int main(void) {
       WITH_HOST(records_below_the_level_are_not_made),
       WITH_HOST(an_error_in_a_handler_is_logged_with_a_traceback),
       WITH_HOST(garbage_is_collected_once_nothing_happens),
+      WITH_HOST(an_error_object_without_a_text_is_named_by_its_type),
+      WITH_HOST(without_a_signal_a_long_call_is_only_blamed),
       WITH_HOST(a_host_without_a_log_function_is_silent),
       WITH_HOST(a_post_reaches_every_vm_that_subscribed),
       WITH_HOST(a_post_to_a_topic_that_nobody_wants_is_lost),
@@ -1092,6 +1161,7 @@ int main(void) {
       WITH_HOST(a_second_interrupt_stops),
       WITH_HOST(a_held_host_does_not_end_until_it_is_let_go),
       WITH_HOST(a_stop_ends_a_held_host),
+      WITH_HOST(what_is_stopped_cannot_be_held),
       WITH_HOST(a_drain_lets_a_connection_finish),
       WITH_HOST(a_drain_without_time_closes_what_is_open),
       WITH_HOST(two_hosts_in_one_process_do_not_meet),

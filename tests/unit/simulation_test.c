@@ -523,6 +523,55 @@ static void what_is_forgotten_is_collected(void **state) {
       "local kept = open({}) connect(kept)"); /* the state closes with one open */
 }
 
+static void a_client_says_how_it_is(void **state) {
+  (void)state;
+  run("local s = assert(simulation.open{rates = {delay = 1}})\n"
+      "equal(#s:listening(), 0)\n"
+      "assert(s:load_text('echo.lua', echo))\n"
+      "local c = assert(s:connect('127.0.0.1', 1))\n"
+      "local function ends(code, ok, why, is) equal(ok, nil) equal(is, code) end\n"
+      "while c:connected() == false do s:turn(1) end\n"
+      "ends('ECONNREFUSED', c:connected())\n"
+      "ends('ENOTCONN', c:finish())\n"
+      "fails('out of range', c.receive, c, 1 << 40)\n"
+      "assert(tostring(c):find('(open)', 1, true))\n"
+      "c:close()\n"
+      "assert(tostring(c):find('(closed)', 1, true))\n"
+      "for _, f in ipairs{'connected', 'receive', 'finish', 'close', 'reset'} do ends('ECLOSED', c[f](c)) end\n"
+      "ends('ECLOSED', c:send('x'))\n"
+      "close(s)");
+}
+
+static void listeners_that_share_an_address_are_listed_once(void **state) {
+  (void)state;
+  run("local s = open({}, [[require 'portico'.listen('tcp://127.0.0.1:7000', {reuse_port = true})]], 2)\n"
+      "equal(#s:listening(), 1)\n"
+      "close(s)");
+}
+
+/* Not of simulations: what Lua itself refuses in a program of ours. */
+static void what_is_too_much_is_an_error(void **state) {
+  (void)state;
+  run("fails('not enough memory', string.rep, 'x', 1000000000)\n"
+      "fails('string expected', os.execute, {})\n"
+      "local many = table.pack(table.unpack({}, 1, 600000))\n"
+      "local co = coroutine.create(function(...) coroutine.yield() end)\n"
+      "assert(coroutine.resume(co, table.unpack(many, 1, many.n)))\n"
+      "local ok, why = coroutine.resume(co, table.unpack(many, 1, many.n))\n"
+      "equal(ok, false) equal(why, 'too many arguments to resume')\n"
+      "local wrapped = coroutine.wrap(function(...) coroutine.yield() end)\n"
+      "wrapped(table.unpack(many, 1, many.n))\n"
+      "ok, why = pcall(wrapped, table.unpack(many, 1, many.n))\n"
+      "equal(ok, false) assert(why:find('too many arguments to resume', 1, true))\n"
+      "wrapped = coroutine.wrap(function() end)\n"
+      "wrapped()\n"
+      "fails('cannot resume dead coroutine', wrapped)\n"
+      "local function resume(...) return coroutine.resume(coroutine.create(function()\n"
+      "  coroutine.yield(table.unpack(many, 1, many.n)) end)) end\n"
+      "ok, why = (function(...) local a, b = resume() return a, b end)(table.unpack(many, 1, many.n))\n"
+      "equal(ok, false) equal(why, 'too many results to resume')\n");
+}
+
 static void two_simulations_do_not_meet(void **state) {
   (void)state;
   run("local a, b = open({seed = 1}), open({seed = 2})\n"
@@ -576,6 +625,9 @@ int main(void) {
       cmocka_unit_test(a_program_may_have_workers_and_its_runs_are_repeated),
       cmocka_unit_test(workers_run_on_when_nobody_is_connected_and_end_with_the_program),
       cmocka_unit_test(what_is_forgotten_is_collected),
+      cmocka_unit_test(a_client_says_how_it_is),
+      cmocka_unit_test(listeners_that_share_an_address_are_listed_once),
+      cmocka_unit_test(what_is_too_much_is_an_error),
       cmocka_unit_test(two_simulations_do_not_meet),
       cmocka_unit_test(a_simulated_program_can_simulate),
   };

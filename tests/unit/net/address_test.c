@@ -116,6 +116,7 @@ static void a_refused_url_is_told_in_one_line(void **state) {
   char    why[ADDRESS_WHY_BYTES];
   assert_int_equal(address_parse("tcp://ho\nst:1", &a, why), PORTICO_EINVAL);
   assert_non_null(strstr(why, "\"tcp://ho?st:1\": the host has a blank or a control byte"));
+  assert_int_equal(address_parse("tcp://ho\x7fst:1", &a, why), PORTICO_EINVAL);
   assert_int_equal(address_parse("tcp://ho\nst\x1b[31m", &a, why), PORTICO_EINVAL);
   assert_null(strpbrk(why, "\n\x1b"));
   assert_non_null(strstr(why, "\"tcp://ho?st?[31m\""));
