@@ -40,4 +40,9 @@ if [ "$preset" = coverage ]; then
   sh tests/coverage.sh
   exec sh tests/coverage.sh --check
 fi
+if [ "$preset" = windows ]; then
+  ctest --preset windows && exit
+  echo 'run.sh: now and then Wine starts a program that ends at once, without a word: what failed is tried once more'
+  exec ctest --preset windows --rerun-failed
+fi
 exec ctest --preset "$preset"
