@@ -3,11 +3,9 @@
  * Each is a thread of the system that waits for its baton unless its turn has come. It passes the turn on when it waits
  * for something, when it ends, and, at the rate `preempt`, when it calls the simulated kernel. So a program with many
  * threads is still a function of its seed. Time only passes over when all of them wait. */
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/error.h"
 #include "os/clock.h"
 #include "os/sim_world.h"
 
@@ -122,7 +120,13 @@ void sim_thread_yield(void) {
 
 /* ---- waiting ---- */
 
-/* The thread waits as `how` says, until until_ns. result: true if it took the event */
+/* The moment timeout_ns from now. */
+static int64_t thread_until(const os_sim *w, int64_t timeout_ns) {
+  return timeout_ns > INT64_MAX - w->now_ns ? INT64_MAX : w->now_ns + timeout_ns;
+}
+
+/* The thread waits: for whoever wakes `on`, for the event (either may be NULL), with `looks` until something happens,
+ * at most until until_ns. result: true if it took the event */
 static bool thread_wait_locked(os_sim *w, const void *on, os_event *event, bool looks, int64_t until_ns) {
   sim_thread *t = thread_self;
   t->waits = true;
@@ -145,7 +149,7 @@ bool os_sim_wait(int64_t timeout_ns) {
   sim_thread *t = thread_self;
   uint64_t    turns = t->turns = w->turns;
   t->rests = true;
-  thread_wait_locked(w, NULL, NULL, true, timeout_ns > INT64_MAX - w->now_ns ? INT64_MAX : w->now_ns + timeout_ns);
+  thread_wait_locked(w, NULL, NULL, true, thread_until(w, timeout_ns));
   t->rests = false;
   bool ran = w->turns > turns; /* the turn came back, too, if it was given away */
   sim_unlock(w);
@@ -164,7 +168,7 @@ void sim_thread_wake_locked(os_sim *w, const void *on) {
 
 bool sim_event_wait(os_event *e, int64_t timeout_ns) {
   os_sim *w = sim_enter_locked();
-  int64_t until_ns = timeout_ns < 0 || timeout_ns > INT64_MAX - w->now_ns ? INT64_MAX : w->now_ns + timeout_ns;
+  int64_t until_ns = timeout_ns < 0 ? INT64_MAX : thread_until(w, timeout_ns);
   bool    took = thread_wait_locked(w, NULL, e, false, until_ns);
   sim_unlock(w);
   return took;
