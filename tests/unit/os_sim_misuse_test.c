@@ -10,16 +10,8 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/poller.h"
-#include "os/sim.h"
-#include "os/socket.h"
 #include "os/thread.h"
-
-static os_sim *world_enter(const os_sim_options *options) {
-  os_sim *w;
-  assert_int_equal(os_sim_open(options, &w), 0);
-  os_sim_enter(w);
-  return w;
-}
+#include "unit/sim_sockets.h"
 
 static void world_leave(os_sim *w) {
   os_sim_leave();
@@ -30,19 +22,6 @@ static uint64_t stale_calls(os_sim *w) {
   os_sim_stats stats;
   os_sim_get_stats(w, &stats);
   return stats.stale_calls;
-}
-
-static os_addr addr_of(uint16_t number) {
-  os_addr at;
-  assert_int_equal(os_addr_parse("127.0.0.1", number, &at), 0);
-  return at;
-}
-
-static os_socket make(os_socket_type type) {
-  os_addr   family = addr_of(0);
-  os_socket s = OS_SOCKET_NONE;
-  assert_int_equal(os_socket_open(type, &family, &s), 0);
-  return s;
 }
 
 static os_socket make_listener(uint16_t number) {

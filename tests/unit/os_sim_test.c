@@ -11,9 +11,8 @@
 #include "base/error.h"
 #include "os/clock.h"
 #include "os/poller.h"
-#include "os/sim.h"
-#include "os/socket.h"
 #include "os/thread.h"
+#include "unit/sim_sockets.h"
 
 static const os_sim_rates rough = {.delay = OS_SIM_ALWAYS / 2,
                                    .split = OS_SIM_ALWAYS / 2,
@@ -23,13 +22,6 @@ static const os_sim_rates rough = {.delay = OS_SIM_ALWAYS / 2,
                                    .shuffle = OS_SIM_ALWAYS / 2};
 
 /* ---- a world, and sockets in it ---- */
-
-static os_sim *world_enter(const os_sim_options *options) {
-  os_sim *w;
-  assert_int_equal(os_sim_open(options, &w), 0);
-  os_sim_enter(w);
-  return w;
-}
 
 static os_sim *world_calm(uint64_t seed) {
   return world_enter(&(os_sim_options){.seed = seed});
@@ -43,19 +35,6 @@ static void world_leave(os_sim *w) {
   assert_int_equal(stats.stale_calls, 0);
   os_sim_leave();
   os_sim_close(w);
-}
-
-static os_addr addr_of(uint16_t number) {
-  os_addr at;
-  assert_int_equal(os_addr_parse("127.0.0.1", number, &at), 0);
-  return at;
-}
-
-static os_socket make(os_socket_type type) {
-  os_addr   family = addr_of(0);
-  os_socket s = OS_SOCKET_NONE;
-  assert_int_equal(os_socket_open(type, &family, &s), 0);
-  return s;
 }
 
 static os_socket make_bound(os_socket_type type, os_addr *out_at) {
