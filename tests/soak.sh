@@ -7,7 +7,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 
 usage() {
-  echo "usage: sh tests/soak.sh MINUTES [--backend NAME] [--preset NAME] [--clients N] [--seed N]" >&2
+  echo "usage: sh tests/soak.sh MINUTES [--backend epoll|uring] [--preset NAME] [--clients N] [--seed N]" >&2
   exit 2
 }
 minutes='' backend=epoll preset=default clients=500 seed=$$
@@ -22,7 +22,10 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[ -n "$minutes" ] || usage
+case $minutes in '' | *[!0-9.]* | *.*.* | .) usage ;; esac
+case $clients in '' | 0* | *[!0-9]*) usage ;; esac
+case $seed in '' | *[!0-9]*) usage ;; esac
+case $backend in epoll | uring) ;; *) usage ;; esac
 seconds=$(awk -v m="$minutes" 'BEGIN { print m * 60 }')
 warm_up=$(awk -v s="$seconds" 'BEGIN { w = s / 5; print (w > 20 ? 20 : w) }')
 [ "$(ulimit -n)" -ge $((3 * clients + 200)) ] || ulimit -n $((3 * clients + 200)) 2>/dev/null ||

@@ -4,6 +4,7 @@
 # Skipped (77) where there is no such build.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+[ $# -gt 1 ] || { echo "usage: sh tests/sim/same.sh SEEDS COMMAND..." >&2; exit 2; }
 seeds=$1
 shift
 if [ ! -e build/build.ninja ]; then
