@@ -16,7 +16,9 @@ portico.connect(listener.url, {
     over = true
     portico.stop(0)
   end,
+  -- Of a start that has failed the program tells, and nobody else: workers that had begun see how the connection ends,
+  -- but this timer goes with the program.
   on_close = function(_, err)
-    if not over and err ~= "cancelled" then fail(err or "it was closed") end -- cancelled: the start has failed
+    if not over then portico.after(1, fail, err or "it was closed") end
   end,
 })
